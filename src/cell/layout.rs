@@ -1,0 +1,214 @@
+//! What a type looks like in memory, known at compile time: the fingerprint that attaching compares, and the table of
+//! fields that names the first difference and lets a tool read a region that it was not compiled for.
+
+use std::fmt::Write;
+use std::mem::{align_of, needs_drop, size_of};
+
+use super::safe::{ShmData, ShmSafe};
+
+/// The structure of a type that may stand in a cell.
+#[derive(Debug)]
+pub struct Type {
+    kind: Kind,
+    size: usize,
+    align: usize,
+    has_lock: bool,
+}
+
+/// One field of a struct: its name, its offset in bytes, its type.
+#[derive(Debug)]
+pub struct Field {
+    name: &'static str,
+    offset: usize,
+    ty: &'static Type,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Primitive(&'static str),
+    Array { len: usize, element: &'static Type },
+    Struct { name: &'static str, fields: &'static [Field] },
+    /// A field-less enum: the integer it is stored as and its variants with their values.
+    Enum { name: &'static str, repr: &'static str, variants: &'static [(&'static str, i128)] },
+    /// A lock: what it is, which backend, how many slots, and the data behind it.
+    Lock { what: &'static str, backend: &'static str, slots: usize, data: &'static Type, data_offset: usize },
+}
+
+impl Field {
+    /// A field `name` of type `F` at `offset` bytes.
+    pub const fn new<F: ShmSafe>(name: &'static str, offset: usize) -> Field {
+        Field { name, offset, ty: Type::of::<F>() }
+    }
+}
+
+struct Promoted<T>(std::marker::PhantomData<T>);
+
+impl<T: ShmSafe> Promoted<T> {
+    const TYPE: &'static Type = &T::TYPE;
+}
+
+impl Type {
+    /// The structure of `T`.
+    pub const fn of<T: ShmSafe>() -> &'static Type {
+        Promoted::<T>::TYPE
+    }
+
+    const fn new<T>(kind: Kind, has_lock: bool) -> Type {
+        assert!(!needs_drop::<T>(), "a type in shared memory is never dropped: it may not implement Drop or own anything that does");
+        Type { kind, size: size_of::<T>(), align: align_of::<T>(), has_lock }
+    }
+
+    /// A type without parts that matter, known by its name.
+    pub const fn primitive<T>(name: &'static str) -> Type {
+        Type::new::<T>(Kind::Primitive(name), false)
+    }
+
+    /// `[E; len]`.
+    pub const fn array<T, E: ShmSafe>(len: usize) -> Type {
+        Type::new::<T>(Kind::Array { len, element: Type::of::<E>() }, E::TYPE.has_lock)
+    }
+
+    /// A `repr(C)` struct.
+    pub const fn structure<T>(name: &'static str, fields: &'static [Field]) -> Type {
+        let mut has_lock = false;
+        let mut i = 0;
+        while i < fields.len() {
+            has_lock |= fields[i].ty.has_lock;
+            i += 1;
+        }
+        Type::new::<T>(Kind::Struct { name, fields }, has_lock)
+    }
+
+    /// A field-less enum stored as the integer type `repr`.
+    pub const fn fieldless_enum<T>(
+        name: &'static str,
+        repr: &'static str,
+        variants: &'static [(&'static str, i128)],
+    ) -> Type {
+        Type::new::<T>(Kind::Enum { name, repr, variants }, false)
+    }
+
+    /// A lock around `D`; `slots` is the number of per-holder slots, 0 where it has none.
+    pub const fn lock<T, D: ShmData>(
+        what: &'static str,
+        backend: &'static str,
+        slots: usize,
+        data_offset: usize,
+    ) -> Type {
+        Type::new::<T>(Kind::Lock { what, backend, slots, data: Type::of::<D>(), data_offset }, true)
+    }
+
+    /// Whether a lock is anywhere inside.
+    pub const fn has_lock(&self) -> bool {
+        self.has_lock
+    }
+
+    /// The type's size in bytes.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The type's alignment in bytes.
+    pub const fn align(&self) -> usize {
+        self.align
+    }
+
+    /// A hash over names, kinds, offsets, sizes, lengths, backends and slot counts.
+    pub const fn fingerprint(&self) -> u64 {
+        let mut h = Hash::new().number(self.size as u128).number(self.align as u128);
+        match &self.kind {
+            Kind::Primitive(name) => h = h.number(1).text(name),
+            Kind::Array { len, element } => h = h.number(2).number(*len as u128).number(element.fingerprint() as u128),
+            Kind::Struct { name, fields } => {
+                h = h.number(3).text(name).number(fields.len() as u128);
+                let mut i = 0;
+                while i < fields.len() {
+                    let f = &fields[i];
+                    h = h.text(f.name).number(f.offset as u128).number(f.ty.fingerprint() as u128);
+                    i += 1;
+                }
+            }
+            Kind::Enum { name, repr, variants } => {
+                h = h.number(4).text(name).text(repr).number(variants.len() as u128);
+                let mut i = 0;
+                while i < variants.len() {
+                    h = h.text(variants[i].0).number(variants[i].1 as u128);
+                    i += 1;
+                }
+            }
+            Kind::Lock { what, backend, slots, data, data_offset } => {
+                h = h.number(5).text(what).text(backend).number(*slots as u128);
+                h = h.number(*data_offset as u128).number(data.fingerprint() as u128);
+            }
+        }
+        h.0
+    }
+
+    /// The table of fields: a line `offset size kind path` for the type and for each part of it, offsets in bytes
+    /// from the start of the value; `path[]` is the first element of an array.
+    pub(crate) fn table(&self) -> String {
+        let mut table = String::new();
+        self.rows(0, "value", &mut table);
+        table
+    }
+
+    fn rows(&self, at: usize, path: &str, out: &mut String) {
+        // Writing to a String can't fail.
+        let _ = writeln!(out, "{at} {} {} {path}", self.size, self.kind_name());
+        match &self.kind {
+            Kind::Primitive(_) | Kind::Enum { .. } => {}
+            Kind::Array { element, .. } => {
+                if !matches!(element.kind, Kind::Primitive(_)) {
+                    element.rows(at, &format!("{path}[]"), out);
+                }
+            }
+            Kind::Struct { fields, .. } => {
+                for f in *fields {
+                    f.ty.rows(at + f.offset, &format!("{path}.{}", f.name), out);
+                }
+            }
+            Kind::Lock { data, data_offset, .. } => data.rows(at + data_offset, &format!("{path}.data"), out),
+        }
+    }
+
+    fn kind_name(&self) -> String {
+        match &self.kind {
+            Kind::Primitive(name) => name.replace(' ', ""),
+            Kind::Array { len, element } => format!("[{};{len}]", element.kind_name()),
+            Kind::Struct { name, .. } => format!("struct:{name}"),
+            Kind::Enum { name, repr, variants } => {
+                let list: Vec<_> = variants.iter().map(|(v, n)| format!("{v}={n}")).collect();
+                format!("enum:{name}:{repr}{{{}}}", list.join(","))
+            }
+            Kind::Lock { what, backend, slots: 0, .. } => format!("lock:{what}:{backend}"),
+            Kind::Lock { what, backend, slots, .. } => format!("lock:{what}:{backend}:{slots}"),
+        }
+    }
+}
+
+/// FNV-1a over 64 bits, with the length before every text so that neighbours can't run together.
+struct Hash(u64);
+
+impl Hash {
+    const fn new() -> Hash {
+        Hash(0xcbf2_9ce4_8422_2325)
+    }
+
+    const fn bytes(self, bytes: &[u8]) -> Hash {
+        let mut h = self.0;
+        let mut i = 0;
+        while i < bytes.len() {
+            h = (h ^ bytes[i] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            i += 1;
+        }
+        Hash(h)
+    }
+
+    const fn number(self, n: u128) -> Hash {
+        self.bytes(&n.to_le_bytes())
+    }
+
+    const fn text(self, s: &str) -> Hash {
+        self.number(s.len() as u128).bytes(s.as_bytes())
+    }
+}

@@ -1,0 +1,318 @@
+//! What can go wrong: [`Error`] for everything, [`LockError`] for the ways to take a lock.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of everything in this crate that doesn't hand out a guard.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The result of every way to take a lock.
+pub type LockResult<G> = std::result::Result<G, LockError<G>>;
+
+/// [`LockError`] under the name that `std::sync` has for it.
+pub type TryLockError<G> = LockError<G>;
+
+/// Anything that this crate reports.
+///
+/// Every message says what was asked, of what, and what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a call; [`Error::errno`] has its number.
+    #[error("{call} on {what} failed: {}; {advice}", std::io::Error::from_raw_os_error(*errno))]
+    Os {
+        /// The call, as its man page names it.
+        call: &'static str,
+        /// What it was called on.
+        what: Box<str>,
+        /// The call's errno.
+        errno: i32,
+        /// What can be done.
+        advice: &'static str,
+    },
+
+    /// A name, path or key that no region can have.
+    #[error("{name:?} can't name a region: {why}")]
+    InvalidName {
+        /// The name as it was given.
+        name: Box<str>,
+        /// What is wrong with it, and what to write instead.
+        why: &'static str,
+    },
+
+    /// Nothing of that name exists.
+    #[error("{what} doesn't exist; create it first, or use open_or_create")]
+    NotFound {
+        /// The region.
+        what: Box<str>,
+    },
+
+    /// Something of that name exists already.
+    #[error("{what} exists already; open it, use open_or_create, or remove it first")]
+    AlreadyExists {
+        /// The region.
+        what: Box<str>,
+    },
+
+    /// The memory holds something else than the type that was asked for.
+    #[error("{}", .0)]
+    Mismatch(Box<Mismatch>),
+
+    /// The cell stays unfinished: its creator is still at work, or died and nobody who can create it came.
+    #[error("{what} was not ready within {waited:?}; if its creator died, open_or_create finishes it")]
+    NotReady {
+        /// The region.
+        what: Box<str>,
+        /// How long this call waited.
+        waited: Duration,
+    },
+
+    /// The memory belongs to another pid namespace, where the same thread ids mean other threads.
+    #[error(
+        "{what} belongs to pid namespace {theirs}, this process is in {ours}: thread ids collide between them; \
+         share it among processes of one namespace only"
+    )]
+    PidNamespace {
+        /// The cell or lock.
+        what: Box<str>,
+        /// The namespace's inode number of whoever created it.
+        theirs: u64,
+        /// The namespace's inode number of this process.
+        ours: u64,
+    },
+
+    /// Memory given by the caller can't take the cell.
+    #[error("a cell of {needed} bytes aligned to {align} doesn't fit {len} bytes at {address:#x}")]
+    BadMemory {
+        /// Where the memory starts.
+        address: usize,
+        /// How long it is, in bytes.
+        len: usize,
+        /// How long the cell and its table are, in bytes.
+        needed: usize,
+        /// The alignment that the cell needs, in bytes.
+        align: usize,
+    },
+
+    /// One more lock held by this thread would be past what the kernel looks at when the thread dies.
+    #[error("this thread holds {limit} locks, all that the kernel releases at a thread's death; unlock one first")]
+    TooManyLocks {
+        /// The kernel's limit.
+        limit: usize,
+    },
+
+    /// A lock word that no code of this crate writes: somebody scribbled over it.
+    #[error(
+        "the lock word {word:#010x} is corrupt; the lock is now marked as poisoned, \
+         so the next attempt gets it together with the poison"
+    )]
+    Corrupted {
+        /// What the word held.
+        word: u32,
+    },
+
+    /// [`LockError::Poisoned`], the guard dropped and the poison left in place.
+    #[error("{0}; use lock_or_recover, or LockError::recover and clear_poison")]
+    Poisoned(Cause),
+
+    /// [`LockError::WouldBlock`].
+    #[error("the lock is held; try again, or wait with lock")]
+    WouldBlock,
+
+    /// [`LockError::TimedOut`].
+    #[error("the lock stayed held until the deadline; wait longer, or ask owner() who holds it")]
+    TimedOut,
+
+    /// [`LockError::WouldDeadlock`].
+    #[error("this thread holds the lock already and would wait for itself; drop its guard first")]
+    WouldDeadlock,
+}
+
+impl Error {
+    /// The errno of the call that failed, where a call failed.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Os { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn mismatch(
+        what: impl Into<Box<str>>,
+        field: impl Into<Box<str>>,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Error {
+        Error::Mismatch(Box::new(Mismatch {
+            what: what.into(),
+            field: field.into(),
+            found: found.to_string().into(),
+            expected: expected.to_string().into(),
+        }))
+    }
+}
+
+/// The first difference between the memory and the type it was opened as.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} holds something else: {field} is {found}, this build expects {expected}; open it with the type and build that created it, or remove it")]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// The region.
+    pub what: Box<str>,
+    /// The first thing that differs: part of the header, or a field of the type by its path.
+    pub field: Box<str>,
+    /// What the memory has.
+    pub found: Box<str>,
+    /// What this process expects.
+    pub expected: Box<str>,
+}
+
+/// Why data may be half-written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A thread panicked while it held the lock.
+    Panicked,
+    /// A thread or process ended while it held the lock: killed, exited, or replaced itself by exec.
+    OwnerDied,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Panicked => "an owner of the lock panicked, its data may be half-written",
+            Cause::OwnerDied => "an owner of the lock died, its data may be half-written",
+        })
+    }
+}
+
+/// The guard of a lock whose data may be half-written, as [`std::sync::PoisonError`], with the cause.
+pub struct PoisonError<G> {
+    guard: G,
+    cause: Cause,
+}
+
+impl<G> PoisonError<G> {
+    /// Puts a guard and a cause together.
+    pub fn new(guard: G, cause: Cause) -> Self {
+        PoisonError { guard, cause }
+    }
+
+    /// Why the data may be half-written.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The guard; the poison stays until somebody calls `clear_poison`.
+    pub fn into_inner(self) -> G {
+        self.guard
+    }
+
+    /// The guard, borrowed.
+    pub fn get_ref(&self) -> &G {
+        &self.guard
+    }
+
+    /// The guard, mutably borrowed.
+    pub fn get_mut(&mut self) -> &mut G {
+        &mut self.guard
+    }
+}
+
+impl<G> fmt::Debug for PoisonError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoisonError").field("cause", &self.cause).finish_non_exhaustive()
+    }
+}
+
+impl<G> fmt::Display for PoisonError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<G> std::error::Error for PoisonError<G> {}
+
+/// Why a lock was not simply taken.
+///
+/// `?` turns it into an [`Error`] in functions that return [`Result`]: the lock is released and stays poisoned.
+pub enum LockError<G> {
+    /// The lock is held by this call, and its data may be half-written.
+    Poisoned(PoisonError<G>),
+    /// Somebody holds the lock (this thread included), and the call doesn't wait.
+    WouldBlock,
+    /// Somebody held the lock until the deadline.
+    TimedOut,
+    /// This thread holds the lock and would wait for itself.
+    WouldDeadlock,
+    /// The lock can't be used; see the error.
+    Failed(Error),
+}
+
+impl<G> LockError<G> {
+    /// The guard and the cause where the lock is held but poisoned, an [`Error`] for everything else.
+    pub fn recover(self) -> Result<(G, Cause)> {
+        match self {
+            LockError::Poisoned(poison) => Ok((poison.guard, poison.cause)),
+            other => Err(other.into()),
+        }
+    }
+
+    /// The same error around another guard.
+    pub fn map<H>(self, f: impl FnOnce(G) -> H) -> LockError<H> {
+        match self {
+            LockError::Poisoned(PoisonError { guard, cause }) => {
+                LockError::Poisoned(PoisonError::new(f(guard), cause))
+            }
+            LockError::WouldBlock => LockError::WouldBlock,
+            LockError::TimedOut => LockError::TimedOut,
+            LockError::WouldDeadlock => LockError::WouldDeadlock,
+            LockError::Failed(error) => LockError::Failed(error),
+        }
+    }
+}
+
+impl<G> From<LockError<G>> for Error {
+    fn from(error: LockError<G>) -> Error {
+        match error {
+            LockError::Poisoned(poison) => Error::Poisoned(poison.cause),
+            LockError::WouldBlock => Error::WouldBlock,
+            LockError::TimedOut => Error::TimedOut,
+            LockError::WouldDeadlock => Error::WouldDeadlock,
+            LockError::Failed(error) => error,
+        }
+    }
+}
+
+impl<G> From<PoisonError<G>> for LockError<G> {
+    fn from(poison: PoisonError<G>) -> Self {
+        LockError::Poisoned(poison)
+    }
+}
+
+impl<G> fmt::Debug for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Poisoned(poison) => f.debug_tuple("Poisoned").field(&poison.cause).finish(),
+            LockError::WouldBlock => f.write_str("WouldBlock"),
+            LockError::TimedOut => f.write_str("TimedOut"),
+            LockError::WouldDeadlock => f.write_str("WouldDeadlock"),
+            LockError::Failed(error) => f.debug_tuple("Failed").field(error).finish(),
+        }
+    }
+}
+
+impl<G> fmt::Display for LockError<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LockError::Poisoned(poison) => Error::Poisoned(poison.cause).fmt(f),
+            LockError::WouldBlock => Error::WouldBlock.fmt(f),
+            LockError::TimedOut => Error::TimedOut.fmt(f),
+            LockError::WouldDeadlock => Error::WouldDeadlock.fmt(f),
+            LockError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<G> std::error::Error for LockError<G> {}
+
+static_assertions::assert_impl_all!(Error: Send, Sync, std::error::Error, Clone);
