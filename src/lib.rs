@@ -2,11 +2,37 @@
 
 extern crate self as pshared;
 
+pub mod backend;
 pub mod cell;
+mod deadline;
 mod error;
+mod mutex;
+mod poison;
+mod sys;
 
 pub use cell::layout::{Field, Type};
 #[doc(hidden)]
 pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
+pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
+pub use mutex::Owner;
+
+/// The types with the backend as a parameter, for code that leaves the choice to its caller.
+pub mod generic {
+    pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+}
+
+/// The types on the futex backend, which is also the default.
+pub mod futex {
+    pub use crate::backend::futex::Futex;
+
+    /// [`generic::Mutex`](crate::generic::Mutex) on futexes.
+    pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
+    /// The guard of a [`Mutex`].
+    pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
+    /// The guard of a part of a [`Mutex`]'s data.
+    pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
+}
+
+pub use futex::{MappedMutexGuard, Mutex, MutexGuard};

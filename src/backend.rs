@@ -1,0 +1,101 @@
+//! The contract between the primitives that users see and the backends that do the locking.
+//!
+//! A backend knows words, threads and system calls; it never sees cells, regions, data or poison.
+
+pub mod futex;
+
+use crate::deadline::Patience;
+use crate::error::{Error, Result};
+
+/// A family of primitives built on one mechanism of the system.
+///
+/// The only implementor so far is [`Futex`](futex::Futex); the parameter exists so that types keep their names when
+/// more come.
+pub trait Backend: Send + Sync + 'static {
+    /// The backend's name in fingerprints and tables.
+    const NAME: &'static str;
+
+    /// The backend's mutual exclusion.
+    type Mutex: RawMutex;
+}
+
+/// Mutual exclusion without data.
+///
+/// All zero bytes are an unlocked lock that isn't settled.
+///
+/// # Safety
+///
+/// At most one [`Acquired`] exists at any time between its acquisition and its release, over all threads of all
+/// processes that use the lock at the address where it was settled (of one process, while it is not settled).
+pub unsafe trait RawMutex: Send + Sync + Sized + 'static {
+    /// An unlocked lock, not settled.
+    const UNLOCKED: Self;
+
+    /// What the holder needs to unlock; of the thread that locked.
+    type Held: Copy;
+
+    /// Takes the lock.
+    fn lock(&self, patience: Patience) -> Result<Acquired<Self::Held>, Refused>;
+
+    /// Gives the lock back. Does nothing in a child of the process that took it.
+    ///
+    /// # Safety
+    ///
+    /// `held` came from [`lock`](RawMutex::lock) on this lock, in this thread or in the thread that this process was
+    /// forked from, and was not given back before.
+    unsafe fn unlock(&self, held: Self::Held);
+
+    /// Whether `held` was got by the process that this one was forked from.
+    fn is_inherited(&self, held: Self::Held) -> bool;
+
+    /// Whether somebody holds the lock.
+    fn is_locked(&self) -> bool;
+
+    /// Whether the last owner died and nobody has taken the lock since.
+    fn owner_died(&self) -> bool;
+
+    /// Forgets that the last owner died, if nobody has taken the lock since.
+    fn forget_death(&self);
+
+    /// The thread that holds the lock.
+    fn owner_thread(&self) -> Option<u32>;
+
+    /// The process that holds the lock, where the system can tell.
+    fn owner_process(&self) -> Option<u32>;
+
+    /// Makes the lock ready for other processes.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::settle`](crate::Resident::settle).
+    unsafe fn settle(&self) -> Result<()>;
+
+    /// Gives back what the system holds for the lock.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::teardown`](crate::Resident::teardown).
+    unsafe fn teardown(&self);
+}
+
+/// A lock that was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Acquired<H> {
+    /// What unlocking needs.
+    pub held: H,
+    /// The owner before died while it held the lock; said once.
+    pub owner_died: bool,
+}
+
+/// A lock that was not taken.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// It is held and the call doesn't wait.
+    WouldBlock,
+    /// It was held until the deadline.
+    TimedOut,
+    /// The calling thread holds it.
+    WouldDeadlock,
+    /// It can't be used.
+    Failed(Error),
+}

@@ -1,0 +1,69 @@
+//! The futex backend: robust words that join the robust list which libc registered for the thread.
+
+pub(crate) mod robust;
+pub(crate) mod spin;
+pub(crate) mod thread;
+
+use crate::backend::{Acquired, Backend, RawMutex, Refused};
+use crate::deadline::Patience;
+use crate::error::Result;
+
+pub(crate) use robust::RobustWord;
+
+/// The futex backend, the default: one word and a list node, no system call while nobody waits.
+#[derive(Debug)]
+pub enum Futex {}
+
+impl Backend for Futex {
+    const NAME: &'static str = "futex";
+    type Mutex = RobustWord;
+}
+
+// SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,
+// and back by that thread, or by the kernel or another thread after its death.
+unsafe impl RawMutex for RobustWord {
+    const UNLOCKED: Self = RobustWord::new();
+    type Held = robust::Held;
+
+    #[inline]
+    fn lock(&self, patience: Patience) -> Result<Acquired<Self::Held>, Refused> {
+        self.acquire(patience)
+    }
+
+    #[inline]
+    unsafe fn unlock(&self, held: Self::Held) {
+        // SAFETY: handed through.
+        unsafe { self.release(held) };
+    }
+
+    fn is_inherited(&self, held: Self::Held) -> bool {
+        held.is_inherited()
+    }
+
+    fn is_locked(&self) -> bool {
+        self.owner().is_some()
+    }
+
+    fn owner_died(&self) -> bool {
+        RobustWord::owner_died(self)
+    }
+
+    fn forget_death(&self) {
+        RobustWord::forget_death(self);
+    }
+
+    fn owner_thread(&self) -> Option<u32> {
+        self.owner()
+    }
+
+    fn owner_process(&self) -> Option<u32> {
+        self.owner().and_then(crate::sys::thread::process_of)
+    }
+
+    unsafe fn settle(&self) -> Result<()> {
+        // SAFETY: handed through.
+        unsafe { RobustWord::settle(self) }
+    }
+
+    unsafe fn teardown(&self) {}
+}

@@ -1,0 +1,395 @@
+//! The robust word: a mutex whose owner the kernel names when it dies.
+//!
+//! # Why
+//!
+//! Only the kernel knows for certain that a process is gone. It tells through the robust list: at a thread's end it
+//! walks the list that libc registered, and marks every word that still holds the dead thread's id. So our words join
+//! that list, at the offset where libc's own locks have theirs.
+//!
+//! # State
+//!
+//! | word | meaning |
+//! |---|---|
+//! | 0 | free |
+//! | W | free; may be set with nobody asleep, never clear with somebody asleep |
+//! | D, D+W | free; the last owner died in it |
+//! | id, id+W | owned by that thread |
+//!
+//! `settled` is the pid namespace that the ids belong to, 0 where the word is not (yet) in shared memory. An unsettled
+//! word is an ordinary futex lock of one process: it may move while free, so it never comes near the robust list.
+//! `stamp` is the owner's id and a time when it lived, 0 while nobody owns the word or the owner has just come.
+//!
+//! # Invariants
+//!
+//! 1. The owner part goes from 0 to a thread's id by that thread's compare-exchange, and back to 0 by that thread, by
+//!    the kernel after its death, or by a thread that has asked the system and been told of its death.
+//! 2. A settled word that a thread owns is on that thread's robust list, or in `list_op_pending`, or both, from before
+//!    the compare-exchange until after the release.
+//! 3. W stays when the word is released and is inherited by whoever takes it next, so a woken waiter that dies takes
+//!    nobody's wake-up along. It is cleared together with waking everybody, in one FUTEX_WAKE_OP.
+//! 4. While a thread waits, `list_op_pending` names the word: if it dies after a wake-up was spent on it, the kernel
+//!    finds a word that nobody owns and wakes another.
+//! 5. A thread that was woken tries the word before it looks at its clock.
+//! 6. `stamp` is another thread's only while that thread owns the word, or while D stands in it.
+//!
+//! # Memory orderings
+//!
+//! Taking the word is Acquire and releasing it Release, on the word; the kernel's mark comes after everything that the
+//! dead thread did. All else is Relaxed: `stamp` and the spinning estimate are hints that are checked or clamped.
+//!
+//! # Limits
+//!
+//! The kernel marks nothing when it can't reach the list: exec from a thread that isn't the first one, memory reaped
+//! before the exit walk, more than 2048 entries. So waiters look up once a second whether the owner still exists.
+//!
+//! The protocol is `models/mutex.py` and, for list and pending, `models/linking.py`.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::spin::Spin;
+use super::thread::{self, Thread};
+use crate::backend::{Acquired, Refused};
+use crate::deadline::{Deadline, Patience};
+use crate::error::{Error, Result};
+use crate::sys::futex::{self, Wake};
+use crate::sys::robust_list::{LINK_AT, WORD_AT};
+use crate::sys::{self, thread as system};
+
+/// The part of the word that is the owner's thread id (`FUTEX_TID_MASK`).
+pub(crate) const OWNER: u32 = 0x3fff_ffff;
+/// Somebody may be asleep (`FUTEX_WAITERS`).
+pub(crate) const WAITERS: u32 = 1 << WAITERS_BIT;
+const WAITERS_BIT: u32 = 31;
+/// The last owner died (`FUTEX_OWNER_DIED`).
+pub(crate) const OWNER_DIED: u32 = 1 << 30;
+/// Above every thread id of the kernel (`PID_MAX_LIMIT`).
+const ABOVE_EVERY_ID: u32 = 1 << 22;
+
+/// How long a waiter sleeps before it looks whether the owner still exists.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// A futex word and what the kernel and libc need beside it. 40 bytes, all zero when free and unsettled.
+#[repr(C, align(8))]
+#[derive(Debug)]
+pub struct RobustWord {
+    #[cfg(not(target_env = "musl"))]
+    word: AtomicU32,
+    settled: AtomicU32,
+    #[cfg(target_env = "musl")]
+    word: AtomicU32,
+    stamp: AtomicU64,
+    /// See [`Spin`].
+    estimate: AtomicU32,
+    spare: AtomicU32,
+    /// Written by libc only, when one of its own locks becomes our neighbour on the list.
+    back: AtomicUsize,
+    next: AtomicUsize,
+}
+
+static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD_AT);
+static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
+static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
+
+/// What a holder keeps: the process's generation when it locked, and whether the word was put on the robust list.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    generation: u32,
+    linked: bool,
+}
+
+impl Held {
+    /// Whether it is the copy, in a forked child, of what the parent holds.
+    pub(crate) fn is_inherited(self) -> bool {
+        !thread::is_current(self.generation)
+    }
+}
+
+const fn owner(word: u32) -> u32 {
+    word & OWNER
+}
+
+impl RobustWord {
+    pub(crate) const fn new() -> RobustWord {
+        RobustWord {
+            word: AtomicU32::new(0),
+            settled: AtomicU32::new(0),
+            stamp: AtomicU64::new(0),
+            estimate: AtomicU32::new(0),
+            spare: AtomicU32::new(0),
+            back: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The address that stands for this word on the robust list.
+    #[inline]
+    pub(crate) fn entry(&self) -> usize {
+        // Exposed: the kernel and libc write through it.
+        std::ptr::from_ref(self).expose_provenance() + LINK_AT
+    }
+
+    #[inline]
+    pub(crate) fn next(&self) -> usize {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn set_next(&self, next: usize) {
+        self.next.store(next, Ordering::Relaxed);
+    }
+
+    /// Makes the word an empty lock of this process's pid namespace.
+    ///
+    /// # Safety
+    ///
+    /// It stays where it is, in shared memory, and nobody else uses it yet.
+    pub(crate) unsafe fn settle(&self) -> Result<()> {
+        let namespace = thread::pid_namespace()?;
+        self.word.store(0, Ordering::Relaxed);
+        self.stamp.store(0, Ordering::Relaxed);
+        self.settled.store(namespace as u32, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The thread that owns the word.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        Some(owner(self.word.load(Ordering::Relaxed))).filter(|owner| *owner != 0)
+    }
+
+    /// Whether the last owner died in it and nobody came since.
+    pub(crate) fn owner_died(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & OWNER_DIED != 0
+    }
+
+    /// Takes D out of a free word.
+    pub(crate) fn forget_death(&self) {
+        let calm = |word| (owner(word) == 0 && word & OWNER_DIED != 0).then_some(word & !OWNER_DIED);
+        // Err means that there was nothing to take out.
+        let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, calm);
+    }
+
+    /// Takes the word.
+    #[inline]
+    pub(crate) fn acquire(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
+        thread::with(|me| {
+            if me.is_ready_for(self.settled.load(Ordering::Relaxed)) {
+                me.set_pending(self);
+                if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    return Ok(self.taken(me, true, false));
+                }
+            }
+            self.acquire_contended(me, patience)
+        })
+    }
+
+    /// What a thread does when the word has become its own. Pending stays set: libc may use it meanwhile, the list
+    /// entry covers us.
+    #[inline]
+    fn taken(&self, me: &Thread, linked: bool, owner_died: bool) -> Acquired<Held> {
+        self.stamp.store(me.stamp(), Ordering::Relaxed);
+        if linked {
+            me.link(self);
+        }
+        Acquired { held: Held { generation: me.generation(), linked }, owner_died }
+    }
+
+    /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
+    #[cold]
+    fn acquire_contended(&self, me: &Thread, patience: Patience) -> Result<Acquired<Held>, Refused> {
+        me.refresh().map_err(Refused::Failed)?;
+        let settled = self.settled.load(Ordering::Relaxed);
+        if settled == 0 {
+            let owner_died = self.wait_for(me, patience, Reach::Process)?;
+            return Ok(self.taken(me, false, owner_died));
+        }
+        if settled != me.namespace() {
+            let (theirs, ours) = (u64::from(settled), u64::from(me.namespace()));
+            return Err(Refused::Failed(Error::PidNamespace { what: "the lock".into(), theirs, ours }));
+        }
+        if let Err(error) = me.reserve() {
+            return Err(if me.has(self) { patience.refuse_own() } else { Refused::Failed(error) });
+        }
+        me.set_pending(self);
+        let taken = self.wait_for(me, patience, Reach::Machine).map(|owner_died| self.taken(me, true, owner_died));
+        if taken.is_err() {
+            me.clear_pending();
+        }
+        taken
+    }
+
+    /// Waits until the word is this thread's; says whether the owner before died.
+    fn wait_for(&self, me: &Thread, patience: Patience, reach: Reach) -> Result<bool, Refused> {
+        let mut slept = false;
+        let mut spin = Spin::new(&self.estimate);
+        loop {
+            let stamp = self.stamp.load(Ordering::Acquire);
+            let word = self.word.load(Ordering::Relaxed);
+            if owner(word) == 0 {
+                if self.try_take(me, word, stamp, slept) {
+                    spin.paid();
+                    return Ok(word & OWNER_DIED != 0);
+                }
+                continue;
+            }
+            if owner(word) >= ABOVE_EVERY_ID {
+                return Err(self.give_up_corrupt(word));
+            }
+            if owner(word) == me.tid() {
+                // Of this thread, unless an earlier one of the same id died here unnoticed.
+                if self.bury_if_gone(word, reach) {
+                    continue;
+                }
+                return Err(patience.refuse_own());
+            }
+            let deadline = match patience {
+                Patience::Forever => None,
+                Patience::Until(deadline) => Some(deadline),
+                Patience::None => {
+                    if me.may_ask(self) && self.bury_if_gone(word, reach) {
+                        continue;
+                    }
+                    return Err(Refused::WouldBlock);
+                }
+            };
+            if spin.pause() {
+                continue;
+            }
+            // The word was tried since the last sleep; only now the clock (invariant 5).
+            if deadline.is_some_and(Deadline::has_passed) {
+                if me.may_ask(self) && self.bury_if_gone(word, reach) {
+                    continue;
+                }
+                return Err(Refused::TimedOut);
+            }
+            if word & WAITERS == 0 && !self.replace(word, word | WAITERS) {
+                continue;
+            }
+            spin.failed();
+            match futex::wait(&self.word, word | WAITERS, Some(Deadline::or_slice(deadline, SLICE))) {
+                Ok(Wake::Woken) => slept = true,
+                Ok(Wake::TimedOut) => drop(self.bury_if_gone(word | WAITERS, reach)),
+                Ok(Wake::Changed | Wake::Interrupted) => {}
+                Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
+            }
+            spin = Spin::new(&self.estimate);
+        }
+    }
+
+    /// One attempt to take a word that was seen free; `stamp` was read before the word.
+    fn try_take(&self, me: &Thread, word: u32, stamp: u64, slept: bool) -> bool {
+        if word & OWNER_DIED != 0 && stamp != 0 {
+            // The dead owner's stamp goes first, so that it can't be taken for this thread's (invariant 6).
+            let cleared = self.stamp.compare_exchange(stamp, 0, Ordering::Relaxed, Ordering::Relaxed);
+            if cleared.is_err() {
+                return false;
+            }
+        }
+        let waiters = if slept { WAITERS } else { word & WAITERS };
+        self.word.compare_exchange(word, me.tid() | waiters, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn replace(&self, word: u32, by: u32) -> bool {
+        self.word.compare_exchange(word, by, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Marks the word as the kernel would have, if the thread that `word` names doesn't exist any more; says whether
+    /// the word is worth another look.
+    ///
+    /// Killed after the mark: pending names the word, so the kernel wakes another sleeper.
+    #[cold]
+    fn bury_if_gone(&self, word: u32, reach: Reach) -> bool {
+        let tid = owner(word);
+        let gone = match reach {
+            Reach::Process => !system::exists_here(tid),
+            Reach::Machine => !system::exists(tid) || self.is_another_of_the_id(word, tid),
+        };
+        gone && self.replace(word, word & WAITERS | OWNER_DIED)
+    }
+
+    /// Whether the living thread `tid` can't be the one that owns the word: it has ended or started too late.
+    fn is_another_of_the_id(&self, word: u32, tid: u32) -> bool {
+        let stamp = self.stamp.load(Ordering::Acquire);
+        let Some(status) = system::status(tid, thread::boot_time_offset()) else { return false };
+        let younger = stamp as u32 == tid && status.started > (stamp >> 32) as u32;
+        // A stamp that still stands is the owner's (invariant 6), also if the word went through other hands meanwhile.
+        let unchanged = self.word.load(Ordering::Acquire) == word && self.stamp.load(Ordering::Relaxed) == stamp;
+        unchanged && (status.ended || younger)
+    }
+
+    /// An owner that can't exist: somebody scribbled. Reported once, then poison, so that nobody is locked out.
+    #[cold]
+    fn give_up_corrupt(&self, word: u32) -> Refused {
+        if self.replace(word, word & WAITERS | OWNER_DIED) && word & WAITERS != 0 {
+            self.wake_one();
+        }
+        Refused::Failed(Error::Corrupted { word })
+    }
+
+    /// Gives the word back; does nothing in a child of the process that took it.
+    ///
+    /// # Safety
+    ///
+    /// This thread, or the one it was forked from, got `held` from [`acquire`](RobustWord::acquire) and hasn't used it.
+    #[inline]
+    pub(crate) unsafe fn release(&self, held: Held) {
+        if held.is_inherited() {
+            return;
+        }
+        thread::with(|me| {
+            if held.linked {
+                me.set_pending(self);
+                me.unlink(self);
+            }
+            self.stamp.store(0, Ordering::Relaxed);
+            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                self.release_contended(me);
+            }
+            if held.linked {
+                me.clear_pending();
+            }
+        });
+    }
+
+    #[cold]
+    fn release_contended(&self, me: &Thread) {
+        let free = |word| (owner(word) == me.tid()).then_some(word & WAITERS);
+        match self.word.fetch_update(Ordering::Release, Ordering::Relaxed, free) {
+            Ok(word) if word & WAITERS != 0 => self.wake_one(),
+            Ok(_) => {}
+            // Not ours any more: somebody scribbled over it. What stands there is left for waiters to make out.
+            Err(_) => {}
+        }
+    }
+
+    /// Wakes a sleeper; where there was none, W goes, together with waking everybody who came in between.
+    fn wake_one(&self) {
+        // Neither call can fail on a mapped, aligned word. If one did, W would stay: waiters look up every second.
+        if futex::wake(&self.word, 1) == Ok(0) {
+            let _ = futex::clear_bit_and_wake_all(&self.word, WAITERS_BIT);
+        }
+    }
+}
+
+/// Whose threads may own a word.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// This process's: the word isn't settled.
+    Process,
+    /// Every process's of the pid namespace.
+    Machine,
+}
+
+impl Patience {
+    /// The answer to a thread that holds the lock already.
+    fn refuse_own(self) -> Refused {
+        match self {
+            Patience::None => Refused::WouldBlock,
+            Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,
+        }
+    }
+}
+
+fn cannot_sleep(errno: nix::errno::Errno) -> Error {
+    sys::failed("futex(FUTEX_WAIT_BITSET)", "a lock word", errno, "the kernel must have futexes and allow them")
+}

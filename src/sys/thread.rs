@@ -1,0 +1,61 @@
+//! Thread ids, and whether the thread behind one is still the one that was meant.
+
+use std::fs;
+
+use nix::errno::Errno;
+
+/// `gettid`.
+pub(crate) fn gettid() -> u32 {
+    nix::unistd::gettid().as_raw() as u32
+}
+
+/// `kill(tid, 0)`: whether a thread of that id exists, zombies included, in whatever process.
+pub(crate) fn exists(tid: u32) -> bool {
+    // SAFETY: signal 0 only checks.
+    unsafe { libc::kill(tid as libc::pid_t, 0) == 0 || Errno::last() != Errno::ESRCH }
+}
+
+/// `tgkill(getpid(), tid, 0)`: whether a thread of that id exists in this process.
+pub(crate) fn exists_here(tid: u32) -> bool {
+    // SAFETY: signal 0 only checks.
+    let done = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid as libc::pid_t, 0) };
+    done == 0 || Errno::last() != Errno::ESRCH
+}
+
+/// What `/proc` says of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// It has ended and waits to be reaped: the kernel has walked its robust list already.
+    pub(crate) ended: bool,
+    /// When it started, in tenths of a second since boot as the initial time namespace counts them.
+    pub(crate) started: u32,
+}
+
+/// `/proc/TID/stat` (proc_pid_stat(5), fields 3 and 22), or `None` where `/proc` can't tell.
+pub(crate) fn status(tid: u32, boot_time_offset: i64) -> Option<Status> {
+    if !proc_is_ours() {
+        return None;
+    }
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    // The name in field 2 may hold anything, so count from its closing parenthesis.
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
+    let ended = matches!(fields.next()?, "Z" | "X" | "x");
+    let ticks: i128 = fields.nth(18)?.parse().ok()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    let nanos = ticks * 1_000_000_000 / i128::from(per_second) - i128::from(boot_time_offset);
+    Some(Status { ended, started: u32::try_from(nanos / 100_000_000).unwrap_or(0) })
+}
+
+/// The process that thread `tid` belongs to (`Tgid` of proc_pid_status(5)).
+pub(crate) fn process_of(tid: u32) -> Option<u32> {
+    if !proc_is_ours() {
+        return None;
+    }
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// Whether `/proc` was mounted in this process's pid namespace; elsewhere its ids mean other threads.
+fn proc_is_ours() -> bool {
+    fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+}
