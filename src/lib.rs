@@ -3,11 +3,13 @@
 extern crate self as pshared;
 
 pub mod backend;
-pub mod cell;
+mod cell;
 mod deadline;
 mod error;
 mod mutex;
 mod poison;
+pub mod region;
+mod shm;
 mod sys;
 
 pub use cell::layout::{Field, Type};
@@ -16,7 +18,9 @@ pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
+pub use cell::ShmCell;
 pub use mutex::Owner;
+pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {

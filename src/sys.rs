@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod machine;
 pub(crate) mod namespace;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;

@@ -132,6 +132,35 @@ impl Type {
         self.align
     }
 
+    /// Whether all zero bytes are a value of the type.
+    pub(crate) const fn zeroed_is_a_value(&self) -> bool {
+        match &self.kind {
+            Kind::Primitive(_) => true,
+            Kind::Array { len, element } => *len == 0 || element.zeroed_is_a_value(),
+            Kind::Struct { fields, .. } => {
+                let mut i = 0;
+                while i < fields.len() {
+                    if !fields[i].ty.zeroed_is_a_value() {
+                        return false;
+                    }
+                    i += 1;
+                }
+                true
+            }
+            Kind::Enum { variants, .. } => {
+                let mut i = 0;
+                while i < variants.len() {
+                    if variants[i].1 == 0 {
+                        return true;
+                    }
+                    i += 1;
+                }
+                false
+            }
+            Kind::Lock { data, .. } => data.zeroed_is_a_value(),
+        }
+    }
+
     /// A hash over names, kinds, offsets, sizes, lengths, backends and slot counts.
     pub const fn fingerprint(&self) -> u64 {
         let mut h = Hash::new().number(self.size as u128).number(self.align as u128);
@@ -171,6 +200,30 @@ impl Type {
         table
     }
 
+    /// The first row in which two tables differ: the field's path, and what each says of it.
+    pub(crate) fn first_difference(found: &str, expected: &str) -> Option<(String, String, String)> {
+        let mut rows = (found.lines(), expected.lines());
+        loop {
+            let (found, expected) = match (rows.0.next(), rows.1.next()) {
+                (None, None) => return None,
+                (found, expected) if found == expected => continue,
+                different => (different.0.map(Row::parse), different.1.map(Row::parse)),
+            };
+            let path = expected.as_ref().or(found.as_ref()).map_or("the type", |row| row.path);
+            return Some(match (&found, &expected) {
+                (Some(found), Some(expected)) if found.path == expected.path => {
+                    (format!("`{path}`"), found.describe(), expected.describe())
+                }
+                _ => {
+                    let name = |row: &Option<Row<'_>>| {
+                        row.as_ref().map_or("nothing more".into(), |row| format!("`{}`, {}", row.path, row.describe()))
+                    };
+                    ("the next field".into(), name(&found), name(&expected))
+                }
+            });
+        }
+    }
+
     fn rows(&self, at: usize, path: &str, out: &mut String) {
         // Writing to a String can't fail.
         let _ = writeln!(out, "{at} {} {} {path}", self.size, self.kind_name());
@@ -202,6 +255,26 @@ impl Type {
             Kind::Lock { what, backend, slots: 0, .. } => format!("lock:{what}:{backend}"),
             Kind::Lock { what, backend, slots, .. } => format!("lock:{what}:{backend}:{slots}"),
         }
+    }
+}
+
+/// A line of the table.
+struct Row<'a> {
+    offset: &'a str,
+    size: &'a str,
+    kind: &'a str,
+    path: &'a str,
+}
+
+impl Row<'_> {
+    fn parse(line: &str) -> Row<'_> {
+        let mut parts = line.splitn(4, ' ');
+        let mut next = || parts.next().unwrap_or("?");
+        Row { offset: next(), size: next(), kind: next(), path: next() }
+    }
+
+    fn describe(&self) -> String {
+        format!("{} of {} bytes at offset {}", self.kind, self.size, self.offset)
     }
 }
 

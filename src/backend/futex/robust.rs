@@ -66,6 +66,10 @@ pub(crate) const OWNER_DIED: u32 = 1 << 30;
 /// Above every thread id of the kernel (`PID_MAX_LIMIT`).
 const ABOVE_EVERY_ID: u32 = 1 << 22;
 
+/// Published, see [`publish`](super::publish): no thread's id.
+pub(super) const READY: u32 = 1 << READY_BIT;
+pub(super) const READY_BIT: u32 = 29;
+
 /// How long a waiter sleeps before it looks whether the owner still exists.
 const SLICE: Duration = Duration::from_secs(1);
 
@@ -139,6 +143,31 @@ impl RobustWord {
         self.next.store(next, Ordering::Relaxed);
     }
 
+    /// The futex word itself, for protocols built on this one.
+    pub(super) fn word(&self) -> &AtomicU32 {
+        &self.word
+    }
+
+    pub(super) fn clear_stamp(&self) {
+        self.stamp.store(0, Ordering::Relaxed);
+    }
+
+    /// Settles a word that is still all zero, whoever else does the same; leaves a settled one as it is.
+    ///
+    /// # Safety
+    ///
+    /// It stays where it is, in shared memory.
+    pub(super) unsafe fn adopt_namespace(&self) -> Result<()> {
+        let namespace = thread::pid_namespace()?;
+        // Err means that somebody was faster; if it was another namespace, taking the word says so.
+        let _ = self.settled.compare_exchange(0, namespace as u32, Ordering::Relaxed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn set_namespace(&self, namespace: u64) {
+        self.settled.store(namespace as u32, Ordering::Relaxed);
+    }
+
     /// Makes the word an empty lock of this process's pid namespace.
     ///
     /// # Safety
@@ -148,7 +177,7 @@ impl RobustWord {
         let namespace = thread::pid_namespace()?;
         self.word.store(0, Ordering::Relaxed);
         self.stamp.store(0, Ordering::Relaxed);
-        self.settled.store(namespace as u32, Ordering::Relaxed);
+        self.set_namespace(namespace);
         Ok(())
     }
 
@@ -179,14 +208,14 @@ impl RobustWord {
                     return Ok(self.taken(me, true, false));
                 }
             }
-            self.acquire_contended(me, patience)
+            self.acquire_contended(me, patience, Kind::Lock)
         })
     }
 
     /// What a thread does when the word has become its own. Pending stays set: libc may use it meanwhile, the list
     /// entry covers us.
     #[inline]
-    fn taken(&self, me: &Thread, linked: bool, owner_died: bool) -> Acquired<Held> {
+    pub(super) fn taken(&self, me: &Thread, linked: bool, owner_died: bool) -> Acquired<Held> {
         self.stamp.store(me.stamp(), Ordering::Relaxed);
         if linked {
             me.link(self);
@@ -196,13 +225,28 @@ impl RobustWord {
 
     /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
     #[cold]
-    fn acquire_contended(&self, me: &Thread, patience: Patience) -> Result<Acquired<Held>, Refused> {
+    pub(super) fn acquire_contended(
+        &self,
+        me: &Thread,
+        patience: Patience,
+        kind: Kind,
+    ) -> Result<Acquired<Held>, Refused> {
         me.refresh().map_err(Refused::Failed)?;
         let settled = self.settled.load(Ordering::Relaxed);
         if settled == 0 {
-            let owner_died = self.wait_for(me, patience, Reach::Process)?;
+            let owner_died = self.wait_for(me, patience, Kind::Unsettled)?;
             return Ok(self.taken(me, false, owner_died));
         }
+        self.enter_list(me, settled, patience)?;
+        let taken = self.wait_for(me, patience, kind).map(|owner_died| self.taken(me, true, owner_died));
+        if taken.is_err() {
+            me.clear_pending();
+        }
+        taken
+    }
+
+    /// Makes sure that the word can join this thread's list, and announces it.
+    fn enter_list(&self, me: &Thread, settled: u32, patience: Patience) -> Result<(), Refused> {
         if settled != me.namespace() {
             let (theirs, ours) = (u64::from(settled), u64::from(me.namespace()));
             return Err(Refused::Failed(Error::PidNamespace { what: "the lock".into(), theirs, ours }));
@@ -211,15 +255,11 @@ impl RobustWord {
             return Err(if me.has(self) { patience.refuse_own() } else { Refused::Failed(error) });
         }
         me.set_pending(self);
-        let taken = self.wait_for(me, patience, Reach::Machine).map(|owner_died| self.taken(me, true, owner_died));
-        if taken.is_err() {
-            me.clear_pending();
-        }
-        taken
+        Ok(())
     }
 
     /// Waits until the word is this thread's; says whether the owner before died.
-    fn wait_for(&self, me: &Thread, patience: Patience, reach: Reach) -> Result<bool, Refused> {
+    fn wait_for(&self, me: &Thread, patience: Patience, kind: Kind) -> Result<bool, Refused> {
         let mut slept = false;
         let mut spin = Spin::new(&self.estimate);
         loop {
@@ -233,11 +273,14 @@ impl RobustWord {
                 continue;
             }
             if owner(word) >= ABOVE_EVERY_ID {
+                if matches!(kind, Kind::Publication) && owner(word) == READY {
+                    return Err(Refused::WouldBlock);
+                }
                 return Err(self.give_up_corrupt(word));
             }
             if owner(word) == me.tid() {
                 // Of this thread, unless an earlier one of the same id died here unnoticed.
-                if self.bury_if_gone(word, reach) {
+                if self.bury_if_gone(word, kind) {
                     continue;
                 }
                 return Err(patience.refuse_own());
@@ -246,7 +289,7 @@ impl RobustWord {
                 Patience::Forever => None,
                 Patience::Until(deadline) => Some(deadline),
                 Patience::None => {
-                    if me.may_ask(self) && self.bury_if_gone(word, reach) {
+                    if me.may_ask(self) && self.bury_if_gone(word, kind) {
                         continue;
                     }
                     return Err(Refused::WouldBlock);
@@ -257,7 +300,7 @@ impl RobustWord {
             }
             // The word was tried since the last sleep; only now the clock (invariant 5).
             if deadline.is_some_and(Deadline::has_passed) {
-                if me.may_ask(self) && self.bury_if_gone(word, reach) {
+                if me.may_ask(self) && self.bury_if_gone(word, kind) {
                     continue;
                 }
                 return Err(Refused::TimedOut);
@@ -268,7 +311,7 @@ impl RobustWord {
             spin.failed();
             match futex::wait(&self.word, word | WAITERS, Some(Deadline::or_slice(deadline, SLICE))) {
                 Ok(Wake::Woken) => slept = true,
-                Ok(Wake::TimedOut) => drop(self.bury_if_gone(word | WAITERS, reach)),
+                Ok(Wake::TimedOut) => drop(self.bury_if_gone(word | WAITERS, kind)),
                 Ok(Wake::Changed | Wake::Interrupted) => {}
                 Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
             }
@@ -298,11 +341,11 @@ impl RobustWord {
     ///
     /// Killed after the mark: pending names the word, so the kernel wakes another sleeper.
     #[cold]
-    fn bury_if_gone(&self, word: u32, reach: Reach) -> bool {
+    fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
-        let gone = match reach {
-            Reach::Process => !system::exists_here(tid),
-            Reach::Machine => !system::exists(tid) || self.is_another_of_the_id(word, tid),
+        let gone = match kind {
+            Kind::Unsettled => !system::exists_here(tid),
+            Kind::Lock | Kind::Publication => !system::exists(tid) || self.is_another_of_the_id(word, tid),
         };
         gone && self.replace(word, word & WAITERS | OWNER_DIED)
     }
@@ -371,13 +414,15 @@ impl RobustWord {
     }
 }
 
-/// Whose threads may own a word.
+/// What a word is used as.
 #[derive(Clone, Copy)]
-enum Reach {
-    /// This process's: the word isn't settled.
-    Process,
-    /// Every process's of the pid namespace.
-    Machine,
+pub(super) enum Kind {
+    /// A lock of this process's threads.
+    Unsettled,
+    /// A lock of every thread of the pid namespace.
+    Lock,
+    /// The same, and over for good once [`READY`] stands in it.
+    Publication,
 }
 
 impl Patience {

@@ -1,0 +1,104 @@
+//! Publishing by a robust word: one process prepares something, the others wait until it is ready, and a process that
+//! dies while it prepares is replaced.
+//!
+//! # State
+//!
+//! | word | meaning |
+//! |---|---|
+//! | 0, D | unfinished, nobody at work |
+//! | id | that thread is at work |
+//! | READY | published, for good |
+//!
+//! READY has an owner part above every thread id, so the kernel's walk leaves it alone. It is stored and everybody is
+//! woken by one FUTEX_WAKE_OP, so a creator that is killed around it strands nobody: before it the word is the dead
+//! thread's and gets marked, after it there is nobody left to wake.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::robust::{Held, Kind, OWNER, READY, READY_BIT, RobustWord};
+use super::thread;
+use crate::backend::{Acquired, Refused};
+use crate::deadline::Patience;
+use crate::error::{Error, Result};
+use crate::sys::{self, futex};
+
+/// What entering an unfinished or finished thing came to.
+pub(crate) enum Entered {
+    /// It is published.
+    Ready,
+    /// It is this thread's to prepare.
+    Mine(Held),
+}
+
+impl RobustWord {
+    /// Whether the word says that what it stands for is published.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.word().load(Ordering::Acquire) & OWNER == READY
+    }
+
+    /// Waits until the thing is published, or makes its preparation this thread's task.
+    pub(crate) fn enter(&self, patience: Patience) -> Result<Entered, Refused> {
+        // SAFETY: the word stays where it is, which is the caller's case for using it in a cell; settling it before
+        // entering changes nothing but the namespace, from none to ours.
+        unsafe { self.adopt_namespace() }.map_err(Refused::Failed)?;
+        if self.is_ready() {
+            return Ok(Entered::Ready);
+        }
+        match thread::with(|me| self.acquire_contended(me, patience, Kind::Publication)) {
+            Ok(Acquired { held, .. }) => Ok(Entered::Mine(held)),
+            Err(_) if self.is_ready() => Ok(Entered::Ready),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// Makes the word one of this pid namespace: the one it was settled in ended with an earlier boot.
+    pub(crate) fn leave_earlier_boot(&self) -> Result<()> {
+        self.set_namespace(thread::pid_namespace()?);
+        Ok(())
+    }
+
+    /// Takes a word that was published in an earlier boot back into preparation; `None` if it isn't published any more.
+    pub(crate) fn reopen(&self) -> Result<Option<Held>> {
+        self.leave_earlier_boot()?;
+        thread::with(|me| {
+            me.refresh()?;
+            me.reserve()?;
+            me.set_pending(self);
+            if self.word().compare_exchange(READY, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                return Ok(Some(self.taken(me, true, false).held));
+            }
+            me.clear_pending();
+            Ok(None)
+        })
+    }
+
+    /// Publishes what this thread has prepared and wakes everybody who waits for it.
+    ///
+    /// # Safety
+    ///
+    /// This thread got `held` from [`enter`](RobustWord::enter) or [`reopen`](RobustWord::reopen) and hasn't used it.
+    pub(crate) unsafe fn publish(&self, held: Held) -> Result<()> {
+        if held.is_inherited() {
+            return Err(Error::WouldBlock); // the parent's task, not this child's
+        }
+        thread::with(|me| {
+            me.set_pending(self);
+            me.unlink(self);
+            self.clear_stamp();
+            fence(Ordering::Release); // what was prepared comes before READY; the system call is no fence by contract
+            let published = futex::set_to_bit_and_wake_all(self.word(), READY_BIT);
+            me.clear_pending();
+            published
+                .map(drop)
+                .map_err(|e| sys::failed("futex(FUTEX_WAKE_OP)", "a cell", e, "the kernel must allow it"))
+        })
+    }
+
+    /// Publishes what nobody else can see yet.
+    pub(crate) fn publish_unseen(&self) -> Result<()> {
+        // SAFETY: nobody else sees the word, and it is being made where it will stay.
+        unsafe { self.settle()? };
+        self.word().store(READY, Ordering::Release);
+        Ok(())
+    }
+}
