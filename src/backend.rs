@@ -34,6 +34,10 @@ pub unsafe trait RawMutex: Send + Sync + Sized + 'static {
     /// What the holder needs to unlock; of the thread that locked.
     type Held: Copy;
 
+    /// Takes the lock if nobody has it, nobody waits, no owner died in it, and the backend has nothing else to do: the
+    /// way of every uncontended lock, to be inlined. `None` says nothing; ask [`lock`](RawMutex::lock).
+    fn lock_at_once(&self) -> Option<Self::Held>;
+
     /// Takes the lock.
     fn lock(&self, patience: Patience) -> Result<Acquired<Self::Held>, Refused>;
 

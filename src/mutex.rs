@@ -154,20 +154,31 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
 
     #[inline]
     fn lock_with(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
-        match self.raw.lock(patience) {
-            Ok(Acquired { held, owner_died }) => {
-                if owner_died {
-                    // Before anything else: if this thread dies too, the word says so again.
-                    self.poison.note(Cause::OwnerDied);
-                }
-                // SAFETY: the lock was just taken and `held` says how to give it back.
-                let guard = unsafe { MutexGuard::new(self, held) };
-                match self.poison.cause() {
-                    None => Ok(guard),
-                    Some(cause) => Err(LockError::Poisoned(PoisonError::new(guard, cause))),
-                }
-            }
-            Err(refused) => Err(refused.into()),
+        match self.raw.lock_at_once() {
+            // SAFETY: the lock was just taken and `held` says how to give it back.
+            Some(held) if self.poison.cause().is_none() => Ok(unsafe { MutexGuard::new(self, held) }),
+            // SAFETY: as above.
+            Some(held) => self.checked(unsafe { MutexGuard::new(self, held) }),
+            None => self.lock_contended(patience),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
+        let Acquired { held, owner_died } = self.raw.lock(patience)?;
+        if owner_died {
+            // Before anything else: if this thread dies too, the word says so again.
+            self.poison.note(Cause::OwnerDied);
+        }
+        // SAFETY: the lock was just taken and `held` says how to give it back.
+        self.checked(unsafe { MutexGuard::new(self, held) })
+    }
+
+    #[cold]
+    fn checked<'a>(&self, guard: MutexGuard<'a, T, B>) -> LockResult<MutexGuard<'a, T, B>> {
+        match self.poison.cause() {
+            None => Ok(guard),
+            Some(cause) => Err(LockError::Poisoned(PoisonError::new(guard, cause))),
         }
     }
 

@@ -27,6 +27,10 @@ unsafe impl RawMutex for RobustWord {
     type Held = robust::Held;
 
     #[inline]
+    fn lock_at_once(&self) -> Option<Self::Held> {
+        self.acquire_at_once()
+    }
+
     fn lock(&self, patience: Patience) -> Result<Acquired<Self::Held>, Refused> {
         self.acquire(patience)
     }

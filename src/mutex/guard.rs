@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::thread;
@@ -11,10 +12,8 @@ use crate::backend::{Backend, RawMutex};
 use crate::error::Cause;
 use crate::poison::Poison;
 
-/// A lock that this thread holds; dropping it notes a panic and unlocks.
-struct Hold<'a, B: Backend> {
-    raw: &'a B::Mutex,
-    poison: &'a Poison,
+/// How this thread holds a lock.
+struct Hold<B: Backend> {
     held: <B::Mutex as RawMutex>::Held,
     /// The thread was panicking already when it took the lock, so that panic says nothing of the data.
     was_panicking: bool,
@@ -22,14 +21,27 @@ struct Hold<'a, B: Backend> {
     not_send: PhantomData<*const ()>,
 }
 
-impl<B: Backend> Drop for Hold<'_, B> {
+impl<B: Backend> Clone for Hold<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Hold<B> {}
+
+impl<B: Backend> Hold<B> {
+    /// Notes a panic and unlocks.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is held in this way, and is not given back a second time.
     #[inline]
-    fn drop(&mut self) {
-        if thread::panicking() && !self.was_panicking && !self.raw.is_inherited(self.held) {
-            self.poison.note(Cause::Panicked);
+    unsafe fn release(self, raw: &B::Mutex, poison: &Poison) {
+        if thread::panicking() && !self.was_panicking && !raw.is_inherited(self.held) {
+            poison.note(Cause::Panicked);
         }
-        // SAFETY: made together with the lock in MutexGuard::new, dropped once.
-        unsafe { self.raw.unlock(self.held) };
+        // SAFETY: the caller's promise.
+        unsafe { raw.unlock(self.held) };
     }
 }
 
@@ -39,15 +51,16 @@ impl<B: Backend> Drop for Hold<'_, B> {
 /// dropping it does nothing.
 #[must_use = "dropped at once, the guard unlocks at once"]
 pub struct MutexGuard<'a, T: ?Sized, B: Backend> {
-    hold: Hold<'a, B>,
-    data: NonNull<T>,
-    exclusive: PhantomData<&'a mut T>,
+    lock: &'a Mutex<T, B>,
+    hold: Hold<B>,
 }
 
 /// A held [`Mutex`], narrowed to a part of its data by [`MutexGuard::map`].
 #[must_use = "dropped at once, the guard unlocks at once"]
 pub struct MappedMutexGuard<'a, T: ?Sized, B: Backend> {
-    hold: Hold<'a, B>,
+    raw: &'a B::Mutex,
+    poison: &'a Poison,
+    hold: Hold<B>,
     data: NonNull<T>,
     exclusive: PhantomData<&'a mut T>,
 }
@@ -58,11 +71,48 @@ impl<'a, T: ?Sized, B: Backend> MutexGuard<'a, T, B> {
     /// The calling thread has just taken `lock`, and `held` is what it got.
     #[inline]
     pub(super) unsafe fn new(lock: &'a Mutex<T, B>, held: <B::Mutex as RawMutex>::Held) -> Self {
-        let was_panicking = thread::panicking();
-        let hold = Hold { raw: &lock.raw, poison: &lock.poison, held, was_panicking, not_send: PhantomData };
-        // SAFETY: a reference's address is never null.
-        let data = unsafe { NonNull::new_unchecked(lock.data.get()) };
-        MutexGuard { hold, data, exclusive: PhantomData }
+        MutexGuard { lock, hold: Hold { held, was_panicking: thread::panicking(), not_send: PhantomData } }
+    }
+
+    #[inline]
+    fn data(&self) -> NonNull<T> {
+        // SAFETY: the address of a part of something that is borrowed.
+        unsafe { NonNull::new_unchecked(self.lock.data.get()) }
+    }
+
+    fn narrowed<U: ?Sized>(self, data: NonNull<U>) -> MappedMutexGuard<'a, U, B> {
+        let whole = ManuallyDrop::new(self); // the narrow guard unlocks
+        let MutexGuard { lock, hold } = *whole;
+        MappedMutexGuard { raw: &lock.raw, poison: &lock.poison, hold, data, exclusive: PhantomData }
+    }
+}
+
+impl<T: ?Sized, B: Backend> Drop for MutexGuard<'_, T, B> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: taken in new, given back here only.
+        unsafe { self.hold.release(&self.lock.raw, &self.lock.poison) };
+    }
+}
+
+impl<'a, T: ?Sized, B: Backend> MappedMutexGuard<'a, T, B> {
+    #[inline]
+    fn data(&self) -> NonNull<T> {
+        self.data
+    }
+
+    fn narrowed<U: ?Sized>(self, data: NonNull<U>) -> MappedMutexGuard<'a, U, B> {
+        let wide = ManuallyDrop::new(self); // the narrower guard unlocks
+        let MappedMutexGuard { raw, poison, hold, .. } = *wide;
+        MappedMutexGuard { raw, poison, hold, data, exclusive: PhantomData }
+    }
+}
+
+impl<T: ?Sized, B: Backend> Drop for MappedMutexGuard<'_, T, B> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: taken in MutexGuard::new, given back here only.
+        unsafe { self.hold.release(self.raw, self.poison) };
     }
 }
 
@@ -94,10 +144,6 @@ macro_rules! guard {
                     None => Err(guard),
                 }
             }
-
-            fn narrowed<U: ?Sized>(self, data: NonNull<U>) -> MappedMutexGuard<'a, U, B> {
-                MappedMutexGuard { hold: self.hold, data, exclusive: PhantomData }
-            }
         }
 
         impl<T: ?Sized, B: Backend> Deref for $guard<'_, T, B> {
@@ -106,7 +152,7 @@ macro_rules! guard {
             #[inline]
             fn deref(&self) -> &T {
                 // SAFETY: the lock is held and this is the one guard; the data lives as long as the lock.
-                unsafe { self.data.as_ref() }
+                unsafe { self.data().as_ref() }
             }
         }
 
@@ -114,7 +160,7 @@ macro_rules! guard {
             #[inline]
             fn deref_mut(&mut self) -> &mut T {
                 // SAFETY: as in deref, and the guard is borrowed exclusively.
-                unsafe { self.data.as_mut() }
+                unsafe { self.data().as_mut() }
             }
         }
 

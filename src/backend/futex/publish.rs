@@ -65,7 +65,7 @@ impl RobustWord {
             me.reserve()?;
             me.set_pending(self);
             if self.word().compare_exchange(READY, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return Ok(Some(self.taken(me, true, false).held));
+                return Ok(Some(self.taken(me, true)));
             }
             me.clear_pending();
             Ok(None)
@@ -84,7 +84,6 @@ impl RobustWord {
         thread::with(|me| {
             me.set_pending(self);
             me.unlink(self);
-            self.clear_stamp();
             fence(Ordering::Release); // what was prepared comes before READY; the system call is no fence by contract
             let published = futex::set_to_bit_and_wake_all(self.word(), READY_BIT);
             me.clear_pending();

@@ -17,7 +17,7 @@
 //!
 //! `settled` is the pid namespace that the ids belong to, 0 where the word is not (yet) in shared memory. An unsettled
 //! word is an ordinary futex lock of one process: it may move while free, so it never comes near the robust list.
-//! `stamp` is the owner's id and a time when it lived, 0 while nobody owns the word or the owner has just come.
+//! `stamp` is the id of the last owner that came so far, and a time when it lived.
 //!
 //! # Invariants
 //!
@@ -30,7 +30,8 @@
 //! 4. While a thread waits, `list_op_pending` names the word: if it dies after a wake-up was spent on it, the kernel
 //!    finds a word that nobody owns and wakes another.
 //! 5. A thread that was woken tries the word before it looks at its clock.
-//! 6. `stamp` is another thread's only while that thread owns the word, or while D stands in it.
+//! 6. While a thread owns the word, `stamp` has that thread's id only together with that thread's time: who comes to a
+//!    stamp of an earlier thread with its own id clears it first. (The earlier one is gone, so it doesn't come back.)
 //!
 //! # Memory orderings
 //!
@@ -95,20 +96,31 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
-/// What a holder keeps: the process's generation when it locked, and whether the word was put on the robust list.
+/// What a holder keeps: the process's generation when it locked, and in bit 31 whether the word joined the robust list.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
-    generation: u32,
-    linked: bool,
-}
+pub struct Held(u32);
 
 impl Held {
+    const LINKED: u32 = 1 << 31;
+
+    #[inline]
+    fn new(generation: u32, linked: bool) -> Held {
+        Held(if linked { generation | Held::LINKED } else { generation })
+    }
+
+    #[inline]
+    fn is_linked(self) -> bool {
+        self.0 & Held::LINKED != 0
+    }
+
     /// Whether it is the copy, in a forked child, of what the parent holds.
+    #[inline]
     pub(crate) fn is_inherited(self) -> bool {
-        !thread::is_current(self.generation)
+        !thread::is_current(self.0 & !Held::LINKED)
     }
 }
 
+#[inline]
 const fn owner(word: u32) -> u32 {
     word & OWNER
 }
@@ -146,10 +158,6 @@ impl RobustWord {
     /// The futex word itself, for protocols built on this one.
     pub(super) fn word(&self) -> &AtomicU32 {
         &self.word
-    }
-
-    pub(super) fn clear_stamp(&self) {
-        self.stamp.store(0, Ordering::Relaxed);
     }
 
     /// Settles a word that is still all zero, whoever else does the same; leaves a settled one as it is.
@@ -198,33 +206,54 @@ impl RobustWord {
         let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, calm);
     }
 
-    /// Takes the word.
+    /// Takes the word if it is free and nothing else is to be done.
     #[inline]
-    pub(crate) fn acquire(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
+    pub(crate) fn acquire_at_once(&self) -> Option<Held> {
         thread::with(|me| {
-            if me.is_ready_for(self.settled.load(Ordering::Relaxed)) {
+            if !me.is_fresh() {
+                return None;
+            }
+            let stamp = self.stamp.load(Ordering::Relaxed);
+            if stamp != me.stamp() && stamp as u32 == me.tid() {
+                return None;
+            }
+            let settled = self.settled.load(Ordering::Relaxed);
+            if settled == me.namespace() && me.has_room() {
                 me.set_pending(self);
                 if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return Ok(self.taken(me, true, false));
+                    return Some(self.taken(me, true));
                 }
+                me.clear_pending();
+                None
+            } else if settled == 0 {
+                let taken = self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed);
+                taken.is_ok().then(|| self.taken(me, false))
+            } else {
+                None
             }
-            self.acquire_contended(me, patience, Kind::Lock)
         })
+    }
+
+    /// Takes the word, waiting as long as `patience` says.
+    #[cold]
+    pub(crate) fn acquire(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
+        thread::with(|me| self.acquire_contended(me, patience, Kind::Lock))
     }
 
     /// What a thread does when the word has become its own. Pending stays set: libc may use it meanwhile, the list
     /// entry covers us.
     #[inline]
-    pub(super) fn taken(&self, me: &Thread, linked: bool, owner_died: bool) -> Acquired<Held> {
-        self.stamp.store(me.stamp(), Ordering::Relaxed);
+    pub(super) fn taken(&self, me: &Thread, linked: bool) -> Held {
+        if self.stamp.load(Ordering::Relaxed) != me.stamp() {
+            self.stamp.store(me.stamp(), Ordering::Relaxed);
+        }
         if linked {
             me.link(self);
         }
-        Acquired { held: Held { generation: me.generation(), linked }, owner_died }
+        Held::new(me.generation(), linked)
     }
 
     /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
-    #[cold]
     pub(super) fn acquire_contended(
         &self,
         me: &Thread,
@@ -235,14 +264,16 @@ impl RobustWord {
         let settled = self.settled.load(Ordering::Relaxed);
         if settled == 0 {
             let owner_died = self.wait_for(me, patience, Kind::Unsettled)?;
-            return Ok(self.taken(me, false, owner_died));
+            return Ok(Acquired { held: self.taken(me, false), owner_died });
         }
         self.enter_list(me, settled, patience)?;
-        let taken = self.wait_for(me, patience, kind).map(|owner_died| self.taken(me, true, owner_died));
-        if taken.is_err() {
-            me.clear_pending();
+        match self.wait_for(me, patience, kind) {
+            Ok(owner_died) => Ok(Acquired { held: self.taken(me, true), owner_died }),
+            Err(refused) => {
+                me.clear_pending();
+                Err(refused)
+            }
         }
-        taken
     }
 
     /// Makes sure that the word can join this thread's list, and announces it.
@@ -263,10 +294,9 @@ impl RobustWord {
         let mut slept = false;
         let mut spin = Spin::new(&self.estimate);
         loop {
-            let stamp = self.stamp.load(Ordering::Acquire);
             let word = self.word.load(Ordering::Relaxed);
             if owner(word) == 0 {
-                if self.try_take(me, word, stamp, slept) {
+                if self.try_take(me, word, slept) {
                     spin.paid();
                     return Ok(word & OWNER_DIED != 0);
                 }
@@ -319,17 +349,17 @@ impl RobustWord {
         }
     }
 
-    /// One attempt to take a word that was seen free; `stamp` was read before the word.
-    fn try_take(&self, me: &Thread, word: u32, stamp: u64, slept: bool) -> bool {
-        if word & OWNER_DIED != 0 && stamp != 0 {
-            // The dead owner's stamp goes first, so that it can't be taken for this thread's (invariant 6).
-            let cleared = self.stamp.compare_exchange(stamp, 0, Ordering::Relaxed, Ordering::Relaxed);
-            if cleared.is_err() {
-                return false;
-            }
+    /// One attempt to take a word that was seen free.
+    fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
+        let stamp = self.stamp.load(Ordering::Relaxed);
+        if stamp != me.stamp() && stamp as u32 == me.tid() {
+            // Of an earlier thread with this one's id; it goes before the word is taken (invariant 6). A new stamp in
+            // its place is somebody else's and just as good.
+            let _ = self.stamp.compare_exchange(stamp, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         let waiters = if slept { WAITERS } else { word & WAITERS };
-        self.word.compare_exchange(word, me.tid() | waiters, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        // Release: a thread that sees this one as owner sees the old stamp gone.
+        self.word.compare_exchange(word, me.tid() | waiters, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     fn replace(&self, word: u32, by: u32) -> bool {
@@ -352,10 +382,11 @@ impl RobustWord {
 
     /// Whether the living thread `tid` can't be the one that owns the word: it has ended or started too late.
     fn is_another_of_the_id(&self, word: u32, tid: u32) -> bool {
-        let stamp = self.stamp.load(Ordering::Acquire);
+        let stamp = self.stamp.load(Ordering::Relaxed);
         let Some(status) = system::status(tid, thread::boot_time_offset()) else { return false };
         let younger = stamp as u32 == tid && status.started > (stamp >> 32) as u32;
-        // A stamp that still stands is the owner's (invariant 6), also if the word went through other hands meanwhile.
+        // Looked at again after the status: had the word gone to the living thread meanwhile, the stamp would be another
+        // (invariant 6).
         let unchanged = self.word.load(Ordering::Acquire) == word && self.stamp.load(Ordering::Relaxed) == stamp;
         unchanged && (status.ended || younger)
     }
@@ -380,15 +411,14 @@ impl RobustWord {
             return;
         }
         thread::with(|me| {
-            if held.linked {
+            if held.is_linked() {
                 me.set_pending(self);
                 me.unlink(self);
             }
-            self.stamp.store(0, Ordering::Relaxed);
             if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
                 self.release_contended(me);
             }
-            if held.linked {
+            if held.is_linked() {
                 me.clear_pending();
             }
         });

@@ -13,10 +13,10 @@
 //!
 //! # Invariants
 //!
-//! 1. `record[..held]` are the entries of ours that the kernel reaches from `head`, oldest first, with nothing of ours
-//!    left out; entries of libc's own robust mutexes may stand anywhere between.
-//! 2. `record[i].next` is what the entry's link was when this module last wrote it. libc changes links when it removes
-//!    a neighbour of its own, so a link that differs is looked at, not trusted.
+//! 1. The record's places 1 to `held` are the locks of ours that the kernel reaches from `head`, oldest first, with none
+//!    of ours left out; entries of libc's own robust mutexes may stand anywhere between.
+//! 2. Where libc has none between, each lock's link leads to the place before it. A link that differs is looked at, not
+//!    trusted: libc changes links of ours when it links or unlinks a neighbour, and peers scribble.
 //! 3. Every recorded lock stays mapped while it is recorded: settled locks live in mappings that are kept as long as a
 //!    thread of the process owns one of them.
 //!
@@ -31,22 +31,19 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, co
 
 use super::robust::RobustWord;
 use crate::error::{Error, Result};
-use crate::sys::robust_list::{self, Head, LIMIT};
+use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT};
 use crate::sys::{self, clock, fork, namespace, self_memory};
 
 /// How many locks a thread records without a table of its own.
 const FEW: usize = 8;
 
-/// One linked lock: its entry and what its link was when we wrote it.
-#[derive(Clone, Copy)]
-struct Linked {
-    entry: usize,
-    lock: *const RobustWord,
-    next: usize,
-}
+/// How many a table of its own has room for, after the few.
+const MANY: usize = LIMIT - FEW;
 
-impl Linked {
-    const NONE: Linked = Linked { entry: 0, lock: std::ptr::null(), next: 0 };
+/// The entry of a lock on the robust list; the place before the oldest stands for the list's head.
+#[inline]
+fn entry(lock: *const RobustWord) -> usize {
+    lock.addr().wrapping_add(LINK_AT)
 }
 
 /// The calling thread.
@@ -61,9 +58,9 @@ pub(crate) struct Thread {
     seen: Cell<u32>,
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
-    /// The record when it is larger than `few`.
-    many: Cell<Option<NonNull<[Cell<Linked>; LIMIT]>>>,
-    few: [Cell<Linked>; FEW],
+    /// The record: what stands for the head, then the oldest few; the later ones are in `many`.
+    few: [Cell<*const RobustWord>; 1 + FEW],
+    many: Cell<Option<NonNull<[Cell<*const RobustWord>; MANY]>>>,
     /// For a thread whose libc registered no head.
     own_head: Head,
 }
@@ -78,8 +75,8 @@ thread_local! {
             head: Cell::new(std::ptr::null()),
             seen: Cell::new(0),
             asked: Cell::new((0, 0)),
+            few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
             many: Cell::new(None),
-            few: [const { Cell::new(Linked::NONE) }; FEW],
             own_head: Head::unregistered(),
         }
     };
@@ -114,7 +111,10 @@ pub(crate) fn is_current(generation: u32) -> bool {
 /// Runs `f` with the calling thread, whose state may be stale.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
-    THREAD.with(f)
+    // Through a pointer, so that `f` is inlined here and not into a function of the standard library's.
+    let me = THREAD.with(std::ptr::from_ref);
+    // SAFETY: it has no destructor, so it lives until the thread has ended; `f` can't keep the reference.
+    f(unsafe { &*me })
 }
 
 impl Thread {
@@ -124,10 +124,10 @@ impl Thread {
         self.generation.get() == process_generation()
     }
 
-    /// Whether the state is fresh, the thread is in pid namespace `namespace`, and one more lock fits at once.
+    /// Whether one more lock can be linked without [`reserve`](Thread::reserve).
     #[inline]
-    pub(crate) fn is_ready_for(&self, namespace: u32) -> bool {
-        self.is_fresh() & (self.namespace.get() == namespace) && (self.held.get() as usize) < FEW
+    pub(crate) fn has_room(&self) -> bool {
+        (self.held.get() as usize) < FEW
     }
 
     /// The process's generation when the state was made.
@@ -143,6 +143,7 @@ impl Thread {
     }
 
     /// The pid namespace that the thread's id belongs to.
+    #[inline]
     pub(crate) fn namespace(&self) -> u32 {
         self.namespace.get()
     }
@@ -188,6 +189,7 @@ impl Thread {
         it.pending.set(0);
         self.head.set(head);
         self.held.set(0); // a child holds nothing
+        self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         self.tid.set(sys::thread::gettid());
         self.namespace.set(PROCESS_NAMESPACE.load(Ordering::Relaxed) as u32);
         self.seen.set(clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed)));
@@ -205,7 +207,10 @@ impl Thread {
     /// Announces to the kernel that `lock` is being taken or given back.
     #[inline]
     pub(crate) fn set_pending(&self, lock: &RobustWord) {
-        self.head().pending.set(lock.entry());
+        let pending = &self.head().pending;
+        if pending.get() != lock.entry() {
+            pending.set(lock.entry());
+        }
         // The kernel reads it in this thread's own order: only the compiler could reorder.
         compiler_fence(Ordering::SeqCst);
     }
@@ -220,134 +225,134 @@ impl Thread {
     /// Makes sure that [`link`](Thread::link) has room, in the record and within the kernel's limit.
     pub(crate) fn reserve(&self) -> Result<()> {
         match self.held.get() as usize {
-            LIMIT.. => Err(Error::TooManyLocks { limit: LIMIT }),
-            held if held >= FEW && self.many.get().is_none() => {
-                let mut many = Vec::new();
-                many.try_reserve_exact(LIMIT).map_err(|_| {
+            0..FEW => Ok(()),
+            FEW..LIMIT if self.many.get().is_some() => Ok(()),
+            FEW..LIMIT => {
+                let mut many: Vec<Cell<*const RobustWord>> = Vec::new();
+                many.try_reserve_exact(MANY).map_err(|_| {
                     sys::failed("malloc", "the record of held locks", nix::errno::Errno::ENOMEM, "free memory")
                 })?;
-                many.extend(self.few.iter().cloned());
-                many.resize_with(LIMIT, || Cell::new(Linked::NONE));
+                many.resize_with(MANY, || Cell::new(std::ptr::null()));
                 self.many.set(NonNull::new(Box::into_raw(many.into_boxed_slice()).cast()));
                 Ok(())
             }
-            _ => Ok(()),
+            LIMIT.. => Err(Error::TooManyLocks { limit: LIMIT }),
         }
     }
 
-    /// The record with its free places.
+    /// A place of the record, from 0 for the head.
     #[inline]
-    fn record(&self) -> &[Cell<Linked>] {
-        match self.many.get() {
-            None => &self.few,
-            // SAFETY: allocated by reserve; freed by shrink only, whose caller has no use for the record any more.
-            Some(many) => unsafe { many.as_ref() },
+    fn place(&self, at: usize) -> &Cell<*const RobustWord> {
+        match self.few.get(at) {
+            Some(few) => few,
+            None => self.later_place(at),
         }
     }
 
-    /// Gives a large record back when nothing is held.
-    fn shrink(&self) {
-        if self.held.get() == 0
-            && let Some(many) = self.many.take()
-        {
-            // SAFETY: from Box::into_raw in reserve; nothing refers to it any more.
-            drop(unsafe { Box::from_raw(many.as_ptr()) });
+    #[cold]
+    fn later_place(&self, at: usize) -> &Cell<*const RobustWord> {
+        match self.many.get() {
+            // SAFETY: allocated by reserve; freed by unlink_from_middle only, when no later place is in use.
+            Some(many) => &(unsafe { many.as_ref() })[at - self.few.len()],
+            None => unreachable!("linked without reserve"),
         }
+    }
+
+    fn held(&self) -> usize {
+        self.held.get() as usize
+    }
+
+    fn position(&self, wanted: usize) -> Option<usize> {
+        (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
     }
 
     /// Puts a lock that this thread has just taken on the robust list, newest first.
     #[inline]
     pub(crate) fn link(&self, lock: &RobustWord) {
-        let head = self.head();
-        let record = self.record();
-        let held = self.held.get() as usize;
+        let (head, held) = (self.head(), self.held());
         let first = head.next.get();
-        let ours = if held == 0 { head.address() } else { record[held - 1].get().entry };
-        let entry = lock.entry();
-        lock.set_next(first);
-        if first != ours {
-            tell_foreign(first, entry);
+        if lock.next() != first {
+            lock.set_next(first);
+        }
+        if first != entry(self.place(held).get()) {
+            tell_foreign(first, lock.entry());
         }
         compiler_fence(Ordering::SeqCst);
-        head.next.set(entry);
-        record[held].set(Linked { entry, lock, next: first });
+        head.next.set(lock.entry());
+        self.place(held + 1).set(lock);
         self.held.set(held as u32 + 1);
     }
 
     /// Takes a lock of this thread off the robust list.
     #[inline]
     pub(crate) fn unlink(&self, lock: &RobustWord) {
-        let head = self.head();
-        let held = self.held.get() as usize;
-        let entry = lock.entry();
-        if self.many.get().is_none() && held > 0 {
-            let top = self.few[held - 1].get();
-            let below = if held == 1 { head.address() } else { self.few[held - 2].get().entry };
-            if top.entry == entry && head.next.get() == entry && top.next == below && lock.next() == below {
+        let (head, held) = (self.head(), self.held());
+        if let (Some(newest), Some(before)) = (self.few.get(held), self.few.get(held.wrapping_sub(1))) {
+            let below = entry(before.get());
+            if std::ptr::eq(newest.get(), lock) && head.next.get() == lock.entry() && lock.next() == below {
                 head.next.set(below);
                 compiler_fence(Ordering::SeqCst);
                 self.held.set(held as u32 - 1);
                 return;
             }
         }
-        self.unlink_from_middle(entry);
+        self.unlink_from_middle(lock.entry());
     }
 
     /// Takes an entry off the list that is not simply the newest with one of ours behind it.
     #[cold]
-    fn unlink_from_middle(&self, entry: usize) {
-        let head = self.head();
-        let held = self.held.get() as usize;
-        let record = self.record();
-        let Some(at) = record[..held].iter().rposition(|linked| linked.get().entry == entry) else {
+    fn unlink_from_middle(&self, gone: usize) {
+        let Some(at) = self.position(gone) else {
             return; // never linked by this thread: nothing to take off
         };
-        let below = if at == 0 { head.address() } else { record[at - 1].get().entry };
-        let clean = self.next_after(at + 1) == entry && record[at].get().next == below && self.next_after(at) == below;
-        if clean {
+        let held = self.held();
+        let below = entry(self.place(at - 1).get());
+        if self.next_after(at + 1) == gone && self.next_after(at) == below {
             self.set_next_after(at + 1, below);
-        } else if !self.unlink_among_foreign(at, entry, below) {
+        } else if !self.unlink_among_foreign(at, gone, below) {
             self.relink_ours(at);
         }
         compiler_fence(Ordering::SeqCst);
-        for i in at..held - 1 {
-            record[i].set(record[i + 1].get());
+        for i in at..held {
+            self.place(i).set(self.place(i + 1).get());
         }
         self.held.set(held as u32 - 1);
-        self.shrink();
+        if held - 1 == FEW
+            && let Some(many) = self.many.take()
+        {
+            // SAFETY: from Box::into_raw in reserve; no place beyond the few is in use any more.
+            drop(unsafe { Box::from_raw(many.as_ptr()) });
+        }
     }
 
-    /// What stands in the link of `record[at]`, or in the head for the place after the newest.
+    /// What stands in the link of the lock at `at`, or in the head's for the place after the newest.
     fn next_after(&self, at: usize) -> usize {
-        if at == self.held.get() as usize {
+        if at > self.held() {
             self.head().next.get()
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.record()[at].get().lock }.next()
+            unsafe { &*self.place(at).get() }.next()
         }
     }
 
     fn set_next_after(&self, at: usize, next: usize) {
-        if at == self.held.get() as usize {
+        if at > self.held() {
             self.head().next.set(next);
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.record()[at].get().lock }.set_next(next);
-            let linked = self.record()[at].get();
-            self.record()[at].set(Linked { next, ..linked });
+            unsafe { &*self.place(at).get() }.set_next(next);
         }
     }
 
     /// Unlinks where libc's own robust mutexes stand beside: walks from the head by reads that can't fault. `false` if
     /// the list is broken before it reaches the entry.
-    fn unlink_among_foreign(&self, at: usize, entry: usize, below: usize) -> bool {
+    fn unlink_among_foreign(&self, at: usize, gone: usize, below: usize) -> bool {
         let head = self.head().address();
-        let Some(before) = walk(head, |link| link == entry) else { return false };
+        let Some(before) = walk(head, |link| link == gone) else { return false };
         let next = self.next_after(at);
         // The link stands in shared memory: it is passed on only if it leads to what must come next.
         let next = if next == below || walk_from(next, head, |link| link == below).is_some() { next } else { below };
-        let held = self.held.get() as usize;
-        match self.record()[..held].iter().position(|linked| linked.get().entry == before) {
+        match self.position(before) {
             Some(ours) => self.set_next_after(ours, next),
             None if before == head => self.head().next.set(next),
             // SAFETY: a link of libc's own list, found to lead to our entry; libc's own unlinking writes the same.
@@ -355,7 +360,7 @@ impl Thread {
         }
         if next != below {
             let back = (next & !1).wrapping_sub(size_of::<usize>());
-            if self_memory::read_word(back) == Ok(entry) {
+            if self_memory::read_word(back) == Ok(gone) {
                 // SAFETY: the back link of an entry of libc's that named our entry as the one before it.
                 let _ = unsafe { self_memory::write_word(back, before) };
             }
@@ -363,20 +368,19 @@ impl Thread {
         true
     }
 
-    /// Somebody scribbled over the links: writes our own anew from the record, without `record[gone]`.
+    /// Somebody scribbled over the links: writes our own anew from the record, without the one at `gone`.
     fn relink_ours(&self, gone: usize) {
         let mut next = self.head().address();
-        for at in (0..self.held.get() as usize).filter(|at| *at != gone) {
+        for at in (1..=self.held()).filter(|at| *at != gone) {
             self.set_next_after(at, next);
-            next = self.record()[at].get().entry;
+            next = entry(self.place(at).get());
         }
         self.head().next.set(next);
     }
 
     /// Whether this thread holds the lock at this address.
     pub(crate) fn has(&self, lock: &RobustWord) -> bool {
-        let held = self.held.get() as usize;
-        self.record()[..held].iter().any(|linked| linked.get().entry == lock.entry())
+        self.position(lock.entry()).is_some()
     }
 
     /// Whether a failed try may ask the system if the owner is alive: at most ten times a second for one lock.
@@ -402,8 +406,8 @@ fn enter_process() -> Result<u32> {
     let word = generation_word()?;
     let mut generation = word.load(Ordering::Relaxed);
     if generation == 0 {
-        // Generations start over only after 2^32 of them in one line of ancestors; 0 and u32::MAX are taken.
-        let new = GIVEN.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        // 31 bits, see Held; they start over only after 2^31 processes in one line of ancestors.
+        let new = GIVEN.fetch_add(1, Ordering::Relaxed) % 0x7fff_fffe + 1;
         generation = match word.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => new,
             Err(other) => other,
