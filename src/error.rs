@@ -81,6 +81,15 @@ pub enum Error {
         ours: u64,
     },
 
+    /// The system lacks something that the call needs.
+    #[error("{what} can't be used: {why}")]
+    Unsupported {
+        /// What was to be used.
+        what: Box<str>,
+        /// What it lacks.
+        why: &'static str,
+    },
+
     /// Memory given by the caller can't take the cell.
     #[error("a cell of {needed} bytes aligned to {align} doesn't fit {len} bytes at {address:#x}")]
     BadMemory {
@@ -154,7 +163,9 @@ impl Error {
 
 /// The first difference between the memory and the type it was opened as.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} holds something else: {field} is {found}, this build expects {expected}; open it with the type and build that created it, or remove it")]
+#[error(
+    "{what} holds something else: {field} is {found}, this build expects {expected}; open it with the type and build that created it, or remove it"
+)]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The region.
@@ -260,9 +271,7 @@ impl<G> LockError<G> {
     /// The same error around another guard.
     pub fn map<H>(self, f: impl FnOnce(G) -> H) -> LockError<H> {
         match self {
-            LockError::Poisoned(PoisonError { guard, cause }) => {
-                LockError::Poisoned(PoisonError::new(f(guard), cause))
-            }
+            LockError::Poisoned(PoisonError { guard, cause }) => LockError::Poisoned(PoisonError::new(f(guard), cause)),
             LockError::WouldBlock => LockError::WouldBlock,
             LockError::TimedOut => LockError::TimedOut,
             LockError::WouldDeadlock => LockError::WouldDeadlock,

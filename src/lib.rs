@@ -4,6 +4,8 @@ extern crate self as pshared;
 
 pub mod cell;
 mod error;
+pub mod region;
+mod sys;
 
 pub use cell::layout::{Field, Type};
 #[doc(hidden)]

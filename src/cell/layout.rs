@@ -26,12 +26,28 @@ pub struct Field {
 #[derive(Debug)]
 enum Kind {
     Primitive(&'static str),
-    Array { len: usize, element: &'static Type },
-    Struct { name: &'static str, fields: &'static [Field] },
+    Array {
+        len: usize,
+        element: &'static Type,
+    },
+    Struct {
+        name: &'static str,
+        fields: &'static [Field],
+    },
     /// A field-less enum: the integer it is stored as and its variants with their values.
-    Enum { name: &'static str, repr: &'static str, variants: &'static [(&'static str, i128)] },
+    Enum {
+        name: &'static str,
+        repr: &'static str,
+        variants: &'static [(&'static str, i128)],
+    },
     /// A lock: what it is, which backend, how many slots, and the data behind it.
-    Lock { what: &'static str, backend: &'static str, slots: usize, data: &'static Type, data_offset: usize },
+    Lock {
+        what: &'static str,
+        backend: &'static str,
+        slots: usize,
+        data: &'static Type,
+        data_offset: usize,
+    },
 }
 
 impl Field {
@@ -54,7 +70,10 @@ impl Type {
     }
 
     const fn new<T>(kind: Kind, has_lock: bool) -> Type {
-        assert!(!needs_drop::<T>(), "a type in shared memory is never dropped: it may not implement Drop or own anything that does");
+        assert!(
+            !needs_drop::<T>(),
+            "a type in shared memory is never dropped: it may not implement Drop or own anything that does"
+        );
         Type { kind, size: size_of::<T>(), align: align_of::<T>(), has_lock }
     }
 

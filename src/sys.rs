@@ -1,0 +1,16 @@
+//! The system calls: the only place that says `libc::` or reads errno. One function per call, named as its man page.
+
+pub(crate) mod file;
+pub(crate) mod memfd;
+pub(crate) mod memory;
+pub(crate) mod socket;
+pub(crate) mod sysv;
+
+use nix::errno::Errno;
+
+use crate::error::Error;
+
+/// An [`Error::Os`]: `call` on `what` failed.
+pub(crate) fn failed(call: &'static str, what: impl Into<Box<str>>, errno: Errno, advice: &'static str) -> Error {
+    Error::Os { call, what: what.into(), errno: errno as i32, advice }
+}
