@@ -290,7 +290,10 @@ impl<T: ShmSafe> Place<T> {
     /// # Safety
     ///
     /// As [`ShmCell::init`].
-    pub(crate) unsafe fn attach_or_finish<'a>(&self, mut fill: Option<impl Fill<T>>) -> Result<(&'a ShmCell<T>, Finished)> {
+    pub(crate) unsafe fn attach_or_finish<'a>(
+        &self,
+        mut fill: Option<impl Fill<T>>,
+    ) -> Result<(&'a ShmCell<T>, Finished)> {
         let ours = self.ours()?;
         // SAFETY: for this and what follows: the memory is mapped, says the caller.
         let state = unsafe { self.state() };

@@ -12,13 +12,13 @@ pub mod region;
 mod shm;
 mod sys;
 
+pub use cell::ShmCell;
 pub use cell::layout::{Field, Type};
 #[doc(hidden)]
 pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
-pub use cell::ShmCell;
 pub use mutex::Owner;
 pub use shm::Shm;
 

@@ -154,31 +154,45 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
 
     #[inline]
     fn lock_with(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
-        match self.raw.lock_at_once() {
-            // SAFETY: the lock was just taken and `held` says how to give it back.
-            Some(held) if self.poison.cause().is_none() => Ok(unsafe { MutexGuard::new(self, held) }),
-            // SAFETY: as above.
-            Some(held) => self.checked(unsafe { MutexGuard::new(self, held) }),
-            None => self.lock_contended(patience),
-        }
-    }
-
-    #[cold]
-    fn lock_contended(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
-        let Acquired { held, owner_died } = self.raw.lock(patience)?;
-        if owner_died {
-            // Before anything else: if this thread dies too, the word says so again.
-            self.poison.note(Cause::OwnerDied);
-        }
+        // Written so that the guard stays in registers on the way through: the contended way hands its results back in
+        // registers too, and its error through memory of its own.
+        let held = match self.raw.lock_at_once() {
+            Some(held) => held,
+            None => {
+                let mut refused = None;
+                match self.lock_contended(patience, &mut refused) {
+                    Some(held) => held,
+                    None => return Err(refused.unwrap_or(Refused::WouldBlock).into()),
+                }
+            }
+        };
         // SAFETY: the lock was just taken and `held` says how to give it back.
-        self.checked(unsafe { MutexGuard::new(self, held) })
-    }
-
-    #[cold]
-    fn checked<'a>(&self, guard: MutexGuard<'a, T, B>) -> LockResult<MutexGuard<'a, T, B>> {
+        let guard = unsafe { MutexGuard::new(self, held) };
         match self.poison.cause() {
             None => Ok(guard),
             Some(cause) => Err(LockError::Poisoned(PoisonError::new(guard, cause))),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_contended(
+        &self,
+        patience: Patience,
+        refused: &mut Option<Refused>,
+    ) -> Option<<B::Mutex as RawMutex>::Held> {
+        match self.raw.lock(patience) {
+            Ok(Acquired { held, owner_died }) => {
+                if owner_died {
+                    // Before anything else: if this thread dies too, the word says so again.
+                    self.poison.note(Cause::OwnerDied);
+                }
+                Some(held)
+            }
+            Err(why) => {
+                *refused = Some(why);
+                None
+            }
         }
     }
 
