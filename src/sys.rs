@@ -1,12 +1,17 @@
 //! The system calls: the only place that says `libc::` or reads errno. One function per call, named as its man page.
 
 pub(crate) mod clock;
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod machine;
+pub(crate) mod memfd;
+pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;
+pub(crate) mod socket;
+pub(crate) mod sysv;
 pub(crate) mod thread;
 
 use nix::errno::Errno;

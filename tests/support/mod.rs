@@ -1,0 +1,5 @@
+//! What the tests share.
+#![allow(dead_code, reason = "no test file uses all of it")]
+
+pub mod child;
+pub mod place;
