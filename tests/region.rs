@@ -4,11 +4,10 @@ mod support;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::{Mode, umask};
 use pshared::Error;
 use pshared::region::{Anonymous, File, Memfd, Posix, Region, SysV, Visibility};
@@ -364,34 +363,6 @@ fn all_the_space_is_there_before_it_is_used() {
     }
 }
 
-/// Without shorter steps after a signal, none of which lasts as long as the time between two, this never ends.
-#[test]
-fn a_stream_of_signals_does_not_keep_a_region_from_being_made() {
-    extern "C" fn ignore(_: i32) {}
-    if child::role().is_some() {
-        let action = SigAction::new(SigHandler::Handler(ignore), SaFlags::empty(), SigSet::empty());
-        // SAFETY: the handler does nothing.
-        unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
-        // SAFETY: takes and returns a number only.
-        let this = unsafe { libc::pthread_self() };
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    // SAFETY: that thread waits for this one at the end of the scope.
-                    unsafe { libc::pthread_kill(this, libc::SIGUSR1) };
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-            });
-            let staged = Memfd::new("signals").unwrap().stage(128 << 20);
-            done.store(true, Ordering::Relaxed);
-            assert_eq!(staged.unwrap().mapping().len(), 128 << 20);
-        });
-        return;
-    }
-    child::spawn("a_stream_of_signals_does_not_keep_a_region_from_being_made", "create", &[]).finish();
-}
-
 #[test]
 fn a_limit_on_file_sizes_is_an_error_and_not_a_signal() {
     use nix::sys::resource::{Resource, setrlimit};
@@ -431,6 +402,8 @@ fn what_stands_there_but_is_no_region_is_refused() {
         let published = region.stage(1).unwrap().publish();
         assert!(matches!(published, Err(Error::AlreadyExists { .. })), "{name}: {published:?}");
     }
+    let empty = File::new(at("empty")).unwrap().open().unwrap_err().to_string();
+    assert!(empty.contains("it is empty"), "{empty}");
     assert!(matches!(File::new(at("directory")).unwrap().remove(), Err(Error::Unsupported { .. })));
     let below_a_file = File::new(at("anchor").join("region")).unwrap();
     assert_eq!(errno(below_a_file.open()), Errno::ENOTDIR);

@@ -148,9 +148,6 @@ impl Region for Memfd {
         let Memfd { what, file: published, .. } = self.clone();
         let file = Arc::new(file);
         Ok(Staged::new(mapping, move || {
-            if published.get().is_some() {
-                return Err(already_exists(&what));
-            }
             sys::memfd::seal_size(file.as_fd()).map_err(|errno| failed("fcntl(F_ADD_SEALS)", &what, errno))?;
             published.set(Arc::clone(&file)).map_err(|_| already_exists(&what))
         }))
