@@ -7,6 +7,7 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -88,10 +89,11 @@ impl Child {
         self.process.id()
     }
 
-    /// SIGKILL, and waits for the end.
+    /// SIGKILL, which must find it alive, and waits for the end.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let status = self.process.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "the child ended before it was killed: {status}");
     }
 
     /// Waits for the child to end by itself.
