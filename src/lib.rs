@@ -20,6 +20,7 @@ pub use cell::safe::{ShmData, ShmSafe};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
 pub use mutex::Owner;
+pub use pshared_derive::{ShmData, ShmSafe};
 pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.

@@ -23,8 +23,10 @@ use crate::error::Result;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` may not stand in shared memory",
     label = "not `ShmSafe`",
-    note = "a cell takes locks of pshared, atomics, integers, floats, bool, arrays and `#[repr(C)] #[derive(ShmSafe)]` structs; \
-            no pointers, references, String, Vec, Box, char, tuples (their layout isn't fixed); for text and lists use ShmString and ShmVec"
+    note = "shared memory holds what has one layout and one meaning in every process: integers, floats, bool, atomics, locks of pshared, \
+            arrays, ShmString, ShmVec, `#[repr(C)]` structs with `#[derive(ShmSafe)]`",
+    note = "instead of String use ShmString<N>, of Vec ShmVec<T, N>, of Box the value, of a reference or pointer an index, \
+            of a tuple a `#[repr(C)]` struct, of char u32, of NonZero an Option of it, of std's locks those of pshared"
 )]
 pub unsafe trait ShmSafe: Sized + Send + Sync + 'static {
     /// The structure of the type.
@@ -51,9 +53,11 @@ pub unsafe trait ShmSafe: Sized + Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` may not stand inside a lock",
     label = "not `ShmData`",
-    note = "a process may be killed between any two stores, so a lock's data must be valid for every mixture of the bytes of two values: \
-            integers, floats, bool, Option<NonZero…>, arrays, ShmString, ShmVec, `#[repr(C)] #[derive(ShmData)]` structs, \
-            `#[repr(u8)] #[derive(ShmData)]` enums without fields; not char, bare NonZero, enums with fields, tuples, pointers, or another lock"
+    note = "a process may be killed between any two stores, so what a lock guards is valid for every mixture of the bytes of two values: \
+            integers, floats, bool, Option<NonZero…>, arrays, ShmString, ShmVec, `#[repr(C)]` structs with `#[derive(ShmData)]`, \
+            `#[repr(u8)]` enums without fields with `#[derive(ShmData)]`",
+    note = "instead of String use ShmString<N>, of Vec ShmVec<T, N>, of char u32, of NonZero an Option of it, of a tuple or an enum with fields \
+            a `#[repr(C)]` struct, of an atomic the plain type (the lock guards it); a lock goes beside this one, not inside"
 )]
 pub unsafe trait ShmData: ShmSafe {
     /// Whether a killed writer leaves either the old or the new value, never a mixture. Reserved.
@@ -94,10 +98,12 @@ macro_rules! primitive {
     (@data $t:ty) => {
         primitive!(@safe $t);
         // SAFETY: every bit pattern that mixes the bytes of two values is a value.
+        #[diagnostic::do_not_recommend]
         unsafe impl ShmData for $t {}
     };
     (@safe $t:ty) => {
         // SAFETY: a fixed layout, no address inside, shared use only where the type is atomic.
+        #[diagnostic::do_not_recommend]
         unsafe impl ShmSafe for $t {
             const TYPE: Type = Type::primitive::<$t>(stringify!($t));
         }

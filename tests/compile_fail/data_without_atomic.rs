@@ -1,0 +1,11 @@
+use std::sync::atomic::AtomicU32;
+
+use pshared::ShmData;
+
+#[derive(ShmData)]
+#[repr(C)]
+struct Job {
+    count: AtomicU32,
+}
+
+fn main() {}

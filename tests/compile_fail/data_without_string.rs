@@ -1,0 +1,10 @@
+use pshared::ShmData;
+
+#[derive(ShmData)]
+#[repr(C)]
+struct Job {
+    id: u32,
+    name: String,
+}
+
+fn main() {}

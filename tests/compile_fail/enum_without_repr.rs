@@ -1,0 +1,9 @@
+use pshared::ShmData;
+
+#[derive(ShmData)]
+enum Level {
+    Low,
+    High,
+}
+
+fn main() {}
