@@ -120,6 +120,18 @@ pub enum Error {
         word: u32,
     },
 
+    /// A [`ShmString`](crate::ShmString) or [`ShmVec`](crate::ShmVec) is too small for what it was to hold; it is
+    /// unchanged.
+    #[error("no room for {needed} {what} of capacity {capacity}; store less, or declare a larger one")]
+    Full {
+        /// What of what: bytes in a string, items in a vector.
+        what: &'static str,
+        /// How many it can hold.
+        capacity: usize,
+        /// How many it would have had to hold.
+        needed: usize,
+    },
+
     /// [`LockError::Poisoned`], the guard dropped and the poison left in place.
     #[error("{0}; use lock_or_recover, or LockError::recover and clear_poison")]
     Poisoned(Cause),

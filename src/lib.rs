@@ -4,6 +4,7 @@ extern crate self as pshared;
 
 pub mod backend;
 mod cell;
+mod data;
 mod deadline;
 mod error;
 mod mutex;
@@ -17,6 +18,7 @@ pub use cell::layout::{Field, Type};
 #[doc(hidden)]
 pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
+pub use data::{CapacityError, ShmString, ShmVec};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
 pub use mutex::Owner;
