@@ -35,7 +35,7 @@ unsafe impl RawMutex for RobustWord {
         self.acquire(patience)
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn unlock(&self, held: Self::Held) {
         // SAFETY: handed through.
         unsafe { self.release(held) };

@@ -35,7 +35,7 @@ impl<B: Backend> Hold<B> {
     /// # Safety
     ///
     /// `raw` is held in this way, and is not given back a second time.
-    #[inline]
+    #[inline(always)]
     unsafe fn release(self, raw: &B::Mutex, poison: &Poison) {
         if thread::panicking() && !self.was_panicking && !raw.is_inherited(self.held) {
             poison.note(Cause::Panicked);
@@ -88,7 +88,7 @@ impl<'a, T: ?Sized, B: Backend> MutexGuard<'a, T, B> {
 }
 
 impl<T: ?Sized, B: Backend> Drop for MutexGuard<'_, T, B> {
-    #[inline]
+    #[inline(always)] // the guard itself is to stay in registers
     fn drop(&mut self) {
         // SAFETY: taken in new, given back here only.
         unsafe { self.hold.release(&self.lock.raw, &self.lock.poison) };
@@ -109,7 +109,7 @@ impl<'a, T: ?Sized, B: Backend> MappedMutexGuard<'a, T, B> {
 }
 
 impl<T: ?Sized, B: Backend> Drop for MappedMutexGuard<'_, T, B> {
-    #[inline]
+    #[inline(always)] // the guard itself is to stay in registers
     fn drop(&mut self) {
         // SAFETY: taken in MutexGuard::new, given back here only.
         unsafe { self.hold.release(self.raw, self.poison) };

@@ -96,27 +96,30 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
-/// What a holder keeps: the process's generation when it locked, and in bit 31 whether the word joined the robust list.
+/// What a holder keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct Held(u32);
+pub struct Held {
+    /// The process's generation when it locked.
+    generation: u32,
+    /// The place in the thread's record when the word joined the robust list; 0 if it didn't.
+    place: u32,
+}
 
 impl Held {
-    const LINKED: u32 = 1 << 31;
-
-    #[inline]
-    fn new(generation: u32, linked: bool) -> Held {
-        Held(if linked { generation | Held::LINKED } else { generation })
-    }
-
-    #[inline]
-    fn is_linked(self) -> bool {
-        self.0 & Held::LINKED != 0
-    }
-
     /// Whether it is the copy, in a forked child, of what the parent holds.
     #[inline]
     pub(crate) fn is_inherited(self) -> bool {
-        !thread::is_current(self.0 & !Held::LINKED)
+        !thread::with(|me| self.is_of(me))
+    }
+
+    /// Where the thread recorded the word.
+    pub(super) fn place(self) -> u32 {
+        self.place
+    }
+
+    #[inline]
+    fn is_of(self, me: &Thread) -> bool {
+        me.is_current(self.generation)
     }
 }
 
@@ -210,28 +213,39 @@ impl RobustWord {
     #[inline]
     pub(crate) fn acquire_at_once(&self) -> Option<Held> {
         thread::with(|me| {
-            if !me.is_fresh() {
-                return None;
-            }
-            let stamp = self.stamp.load(Ordering::Relaxed);
-            if stamp != me.stamp() && stamp as u32 == me.tid() {
-                return None;
-            }
             let settled = self.settled.load(Ordering::Relaxed);
-            if settled == me.namespace() && me.has_room() {
-                me.set_pending(self);
-                if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                    return Some(self.taken(me, true));
-                }
-                me.clear_pending();
-                None
-            } else if settled == 0 {
-                let taken = self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed);
-                taken.is_ok().then(|| self.taken(me, false))
-            } else {
-                None
+            if !me.is_fresh() || settled != me.namespace() {
+                return if settled == 0 { self.acquire_unsettled_at_once(me) } else { None };
             }
+            let room = me.room()?;
+            if self.has_stamp_of_an_earlier(me) {
+                return None;
+            }
+            me.set_pending(self);
+            if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+                me.clear_pending();
+                return None;
+            }
+            self.stamp.store(me.stamp(), Ordering::Relaxed);
+            // Pending stays set: libc may use it meanwhile, the list entry covers us.
+            Some(Held { generation: me.generation(), place: me.link_at(self, room) })
         })
+    }
+
+    #[inline(never)]
+    fn acquire_unsettled_at_once(&self, me: &Thread) -> Option<Held> {
+        if !me.is_fresh() || self.has_stamp_of_an_earlier(me) {
+            return None;
+        }
+        let taken = self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed);
+        taken.is_ok().then(|| self.taken(me, false))
+    }
+
+    /// Whether the stamp is of a thread that had this one's id before it (invariant 6).
+    #[inline]
+    fn has_stamp_of_an_earlier(&self, me: &Thread) -> bool {
+        let stamp = self.stamp.load(Ordering::Relaxed);
+        stamp != me.stamp() && stamp as u32 == me.tid()
     }
 
     /// Takes the word, waiting as long as `patience` says.
@@ -240,17 +254,10 @@ impl RobustWord {
         thread::with(|me| self.acquire_contended(me, patience, Kind::Lock))
     }
 
-    /// What a thread does when the word has become its own. Pending stays set: libc may use it meanwhile, the list
-    /// entry covers us.
-    #[inline]
+    /// What a thread does when the word has become its own.
     pub(super) fn taken(&self, me: &Thread, linked: bool) -> Held {
-        if self.stamp.load(Ordering::Relaxed) != me.stamp() {
-            self.stamp.store(me.stamp(), Ordering::Relaxed);
-        }
-        if linked {
-            me.link(self);
-        }
-        Held::new(me.generation(), linked)
+        self.stamp.store(me.stamp(), Ordering::Relaxed);
+        Held { generation: me.generation(), place: if linked { me.link(self) } else { 0 } }
     }
 
     /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
@@ -352,8 +359,8 @@ impl RobustWord {
     /// One attempt to take a word that was seen free.
     fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
-        if stamp != me.stamp() && stamp as u32 == me.tid() {
-            // Of an earlier thread with this one's id; it goes before the word is taken (invariant 6). A new stamp in
+        if self.has_stamp_of_an_earlier(me) {
+            // It goes before the word is taken (invariant 6). A new stamp in
             // its place is somebody else's and just as good.
             let _ = self.stamp.compare_exchange(stamp, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -407,19 +414,19 @@ impl RobustWord {
     /// This thread, or the one it was forked from, got `held` from [`acquire`](RobustWord::acquire) and hasn't used it.
     #[inline]
     pub(crate) unsafe fn release(&self, held: Held) {
-        if held.is_inherited() {
-            return;
-        }
         thread::with(|me| {
-            if held.is_linked() {
+            if !held.is_of(me) {
+                return;
+            }
+            if held.place != 0 {
                 me.set_pending(self);
-                me.unlink(self);
-            }
-            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
-                self.release_contended(me);
-            }
-            if held.is_linked() {
+                me.unlink(self, held.place);
+                if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                    self.release_contended(me);
+                }
                 me.clear_pending();
+            } else if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                self.release_contended(me);
             }
         });
     }

@@ -48,14 +48,16 @@ fn entry(lock: *const RobustWord) -> usize {
 
 /// The calling thread.
 pub(crate) struct Thread {
+    /// The process's generation: a word that the kernel zeroes in a forked child.
+    process: Cell<*const AtomicU32>,
+    /// The generation that the rest of the state is of.
     generation: Cell<u32>,
-    tid: Cell<u32>,
     /// The pid namespace's inode number; they fit 32 bits, 0 is none.
     namespace: Cell<u32>,
     held: Cell<u32>,
     head: Cell<*const Head>,
-    /// Tenths of a second since boot when this thread was first seen: it is no younger than that.
-    seen: Cell<u32>,
+    /// The thread's id and, above it, when it was first seen in tenths of a second since boot: it is no younger.
+    stamp: Cell<u64>,
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
     /// The record: what stands for the head, then the oldest few; the later ones are in `many`.
@@ -68,18 +70,27 @@ pub(crate) struct Thread {
 thread_local! {
     static THREAD: Thread = const {
         Thread {
+            process: Cell::new(&raw const NOBODY),
             generation: Cell::new(0),
-            tid: Cell::new(0),
             namespace: Cell::new(0),
             held: Cell::new(0),
             head: Cell::new(std::ptr::null()),
-            seen: Cell::new(0),
+            stamp: Cell::new(0),
             asked: Cell::new((0, 0)),
             few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
             many: Cell::new(None),
             own_head: Head::unregistered(),
         }
     };
+}
+
+/// Where one more lock can be linked at once; of no use once another was linked.
+#[derive(Clone, Copy)]
+pub(crate) struct Room {
+    /// How many are held: less than [`FEW`].
+    held: u32,
+    /// The first entry of the list, which is ours.
+    first: usize,
 }
 
 /// A generation that no thread has: what is read before the first thread comes.
@@ -96,18 +107,6 @@ static PROCESS_NAMESPACE: AtomicU64 = AtomicU64::new(0);
 static PROCESS_BOOT_OFFSET: AtomicI64 = AtomicI64::new(0);
 static PROCESS_GENERATION: AtomicU32 = AtomicU32::new(0);
 
-#[inline]
-fn process_generation() -> u32 {
-    // SAFETY: points to a static or to a page that is never unmapped once it stands here.
-    unsafe { &*GENERATION.load(Ordering::Acquire) }.load(Ordering::Relaxed)
-}
-
-/// Whether what a thread of this generation locked is this process's, not an ancestor's.
-#[inline]
-pub(crate) fn is_current(generation: u32) -> bool {
-    generation == process_generation()
-}
-
 /// Runs `f` with the calling thread, whose state may be stale.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
@@ -118,16 +117,28 @@ pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
 }
 
 impl Thread {
+    /// Whether what a thread of this generation locked is this process's, not an ancestor's.
+    #[inline]
+    pub(crate) fn is_current(&self, generation: u32) -> bool {
+        // SAFETY: points to a static or to a page that is never unmapped.
+        generation == unsafe { &*self.process.get() }.load(Ordering::Relaxed)
+    }
+
     /// Whether the state is of this thread in this process.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
-        self.generation.get() == process_generation()
+        self.is_current(self.generation.get())
     }
 
-    /// Whether one more lock can be linked without [`reserve`](Thread::reserve).
+    /// Where the next lock goes, if [`reserve`](Thread::reserve) isn't needed for it and libc's list begins with ours.
+    ///
+    /// Asked before a lock is taken: what follows a locked instruction waits for it.
     #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        (self.held.get() as usize) < FEW
+    pub(crate) fn room(&self) -> Option<Room> {
+        let held = self.held.get();
+        let first = self.head().next.get();
+        let newest = self.few.get(held as usize)?.get();
+        ((held as usize) < FEW && first == entry(newest)).then_some(Room { held, first })
     }
 
     /// The process's generation when the state was made.
@@ -139,7 +150,7 @@ impl Thread {
     /// The thread's id.
     #[inline]
     pub(crate) fn tid(&self) -> u32 {
-        self.tid.get()
+        self.stamp.get() as u32
     }
 
     /// The pid namespace that the thread's id belongs to.
@@ -151,7 +162,7 @@ impl Thread {
     /// What tells this thread from a later one of the same id: the id and, above it, a time when it lived.
     #[inline]
     pub(crate) fn stamp(&self) -> u64 {
-        u64::from(self.tid.get()) | u64::from(self.seen.get()) << 32
+        self.stamp.get()
     }
 
     /// Makes the state this thread's in this process, if it isn't.
@@ -161,7 +172,8 @@ impl Thread {
 
     #[cold]
     fn refresh_now(&self) -> Result<()> {
-        let generation = enter_process()?;
+        let word = generation_word()?;
+        let generation = enter_process(word)?;
         let registered = robust_list::get()
             .map_err(|e| sys::failed("get_robust_list", "this thread", e, "the kernel must have robust futexes"))?;
         let head: *const Head = if !registered.is_null() {
@@ -190,10 +202,11 @@ impl Thread {
         self.head.set(head);
         self.held.set(0); // a child holds nothing
         self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
-        self.tid.set(sys::thread::gettid());
+        let seen = clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed));
+        self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
         self.namespace.set(PROCESS_NAMESPACE.load(Ordering::Relaxed) as u32);
-        self.seen.set(clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed)));
         self.asked.set((0, 0));
+        self.process.set(word);
         self.generation.set(generation);
         Ok(())
     }
@@ -207,10 +220,7 @@ impl Thread {
     /// Announces to the kernel that `lock` is being taken or given back.
     #[inline]
     pub(crate) fn set_pending(&self, lock: &RobustWord) {
-        let pending = &self.head().pending;
-        if pending.get() != lock.entry() {
-            pending.set(lock.entry());
-        }
+        self.head().pending.set(lock.entry());
         // The kernel reads it in this thread's own order: only the compiler could reorder.
         compiler_fence(Ordering::SeqCst);
     }
@@ -266,14 +276,11 @@ impl Thread {
         (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
     }
 
-    /// Puts a lock that this thread has just taken on the robust list, newest first.
-    #[inline]
-    pub(crate) fn link(&self, lock: &RobustWord) {
+    /// Puts a lock that this thread has just taken on the robust list, newest first; says which place it has.
+    pub(crate) fn link(&self, lock: &RobustWord) -> u32 {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
-        if lock.next() != first {
-            lock.set_next(first);
-        }
+        lock.set_next(first);
         if first != entry(self.place(held).get()) {
             tell_foreign(first, lock.entry());
         }
@@ -281,18 +288,32 @@ impl Thread {
         head.next.set(lock.entry());
         self.place(held + 1).set(lock);
         self.held.set(held as u32 + 1);
+        held as u32 + 1
     }
 
-    /// Takes a lock of this thread off the robust list.
+    /// The same where there is room for it.
     #[inline]
-    pub(crate) fn unlink(&self, lock: &RobustWord) {
-        let (head, held) = (self.head(), self.held());
-        if let (Some(newest), Some(before)) = (self.few.get(held), self.few.get(held.wrapping_sub(1))) {
-            let below = entry(before.get());
-            if std::ptr::eq(newest.get(), lock) && head.next.get() == lock.entry() && lock.next() == below {
+    pub(crate) fn link_at(&self, lock: &RobustWord, Room { held, first }: Room) -> u32 {
+        lock.set_next(first);
+        compiler_fence(Ordering::SeqCst);
+        self.head().next.set(lock.entry());
+        self.few[held as usize % FEW + 1].set(lock); // the remainder is the number itself and spares a check
+        self.held.set(held + 1);
+        held + 1
+    }
+
+    /// Takes a lock of this thread off the robust list; `place` is where it was linked.
+    #[inline]
+    pub(crate) fn unlink(&self, lock: &RobustWord, place: u32) {
+        let head = self.head();
+        let before = place.wrapping_sub(1);
+        if (before as usize) < FEW {
+            // The list's first entry is the newest of ours, which is the last of the record.
+            let below = entry(self.few[before as usize].get());
+            if head.next.get() == lock.entry() && self.held.get() == place && lock.next() == below {
                 head.next.set(below);
                 compiler_fence(Ordering::SeqCst);
-                self.held.set(held as u32 - 1);
+                self.held.set(before);
                 return;
             }
         }
@@ -397,13 +418,12 @@ pub(crate) fn boot_time_offset() -> i64 {
 
 /// The inode number of this process's pid namespace.
 pub(crate) fn pid_namespace() -> Result<u64> {
-    enter_process()?;
+    enter_process(generation_word()?)?;
     Ok(PROCESS_NAMESPACE.load(Ordering::Relaxed))
 }
 
 /// Makes the process-wide state this process's and returns its generation.
-fn enter_process() -> Result<u32> {
-    let word = generation_word()?;
+fn enter_process(word: &AtomicU32) -> Result<u32> {
     let mut generation = word.load(Ordering::Relaxed);
     if generation == 0 {
         // 31 bits, see Held; they start over only after 2^31 processes in one line of ancestors.
