@@ -363,8 +363,11 @@ impl<T: ShmSafe> Place<T> {
         let same = unsafe { self.identity() }.difference(&self.ours().ok()?).is_none();
         // SAFETY: as above.
         let ready = same && unsafe { self.state() }.is_ready() && self.check_length(size_of::<ShmCell<T>>()).is_ok();
+        if !ready {
+            return None;
+        }
         // SAFETY: published, checked, mapped for 'a.
-        ready.then(|| unsafe { self.cell.as_ref() })
+        Some(unsafe { self.cell.as_ref() })
     }
 
     fn not_ready(&self, started: Instant) -> Error {

@@ -76,7 +76,7 @@ impl<T: ?Sized, B: Backend> RefUnwindSafe for Mutex<T, B> {}
 impl<T, B: Backend> Mutex<T, B> {
     /// An unlocked mutex around `data`.
     pub const fn new(data: T) -> Self {
-        Mutex { raw: B::Mutex::UNLOCKED, poison: Poison::NONE, data: UnsafeCell::new(data) }
+        Mutex { raw: B::Mutex::UNLOCKED, poison: Poison::none(), data: UnsafeCell::new(data) }
     }
 
     /// The data.

@@ -17,7 +17,9 @@ const DIED: u32 = 1 << 1;
 pub(crate) struct Poison(AtomicU32);
 
 impl Poison {
-    pub(crate) const NONE: Poison = Poison(AtomicU32::new(0));
+    pub(crate) const fn none() -> Poison {
+        Poison(AtomicU32::new(0))
+    }
 
     /// The gravest cause noted.
     #[inline]

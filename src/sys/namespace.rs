@@ -16,12 +16,13 @@ pub(crate) fn boot_time_offset() -> i64 {
     let Ok(offsets) = fs::read_to_string("/proc/self/timens_offsets") else {
         return 0; // no time namespaces in this kernel
     };
-    let boot = offsets.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    let boot = boot.filter(|fields| matches!(fields[..], ["boottime" | "7", _, _]));
-    let nanos = boot.filter_map(|fields| {
-        let seconds: i64 = fields[1].parse().ok()?;
-        let nanos: i64 = fields[2].parse().ok()?;
-        seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+    let nanos = offsets.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        if !matches!(fields.next()?, "boottime" | "7") {
+            return None;
+        }
+        let mut number = || fields.next()?.parse::<i64>().ok();
+        number()?.checked_mul(1_000_000_000)?.checked_add(number()?)
     });
-    nanos.last().unwrap_or(0)
+    nanos.unwrap_or(0)
 }
