@@ -83,7 +83,7 @@ impl RobustWord {
         }
         thread::with(|me| {
             me.set_pending(self);
-            me.unlink(self, held.place());
+            me.unlink(self);
             fence(Ordering::Release); // what was prepared comes before READY; the system call is no fence by contract
             let published = futex::set_to_bit_and_wake_all(self.word(), READY_BIT);
             me.clear_pending();

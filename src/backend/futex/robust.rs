@@ -96,30 +96,37 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
-/// What a holder keeps.
+/// What a holder keeps: the process's generation when it locked, and in bit 31 whether the word joined the robust list.
+/// One number, so that it is moved about in one piece.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
-    /// The process's generation when it locked.
-    generation: u32,
-    /// The place in the thread's record when the word joined the robust list; 0 if it didn't.
-    place: u32,
-}
+pub struct Held(u32);
 
 impl Held {
+    const LINKED: u32 = 1 << 31;
+
+    #[inline]
+    fn linked(me: &Thread) -> Held {
+        Held(me.generation() | Held::LINKED)
+    }
+
+    fn unlinked(me: &Thread) -> Held {
+        Held(me.generation())
+    }
+
+    #[inline]
+    fn is_linked(self) -> bool {
+        self.0 & Held::LINKED != 0
+    }
+
     /// Whether it is the copy, in a forked child, of what the parent holds.
     #[inline]
     pub(crate) fn is_inherited(self) -> bool {
         !thread::with(|me| self.is_of(me))
     }
 
-    /// Where the thread recorded the word.
-    pub(super) fn place(self) -> u32 {
-        self.place
-    }
-
     #[inline]
     fn is_of(self, me: &Thread) -> bool {
-        me.is_current(self.generation)
+        me.is_current(self.0 & !Held::LINKED)
     }
 }
 
@@ -218,7 +225,7 @@ impl RobustWord {
                 return if settled == 0 { self.acquire_unsettled_at_once(me) } else { None };
             }
             let room = me.room()?;
-            if self.has_stamp_of_an_earlier(me) {
+            if self.stamp.load(Ordering::Relaxed) != me.stamp() && self.has_stamp_of_an_earlier(me) {
                 return None;
             }
             me.set_pending(self);
@@ -228,7 +235,8 @@ impl RobustWord {
             }
             self.stamp.store(me.stamp(), Ordering::Relaxed);
             // Pending stays set: libc may use it meanwhile, the list entry covers us.
-            Some(Held { generation: me.generation(), place: me.link_at(self, room) })
+            me.link_at(self, room);
+            Some(Held::linked(me))
         })
     }
 
@@ -257,7 +265,11 @@ impl RobustWord {
     /// What a thread does when the word has become its own.
     pub(super) fn taken(&self, me: &Thread, linked: bool) -> Held {
         self.stamp.store(me.stamp(), Ordering::Relaxed);
-        Held { generation: me.generation(), place: if linked { me.link(self) } else { 0 } }
+        if !linked {
+            return Held::unlinked(me);
+        }
+        me.link(self);
+        Held::linked(me)
     }
 
     /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
@@ -412,26 +424,44 @@ impl RobustWord {
     /// # Safety
     ///
     /// This thread, or the one it was forked from, got `held` from [`acquire`](RobustWord::acquire) and hasn't used it.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn release(&self, held: Held) {
         thread::with(|me| {
-            if !held.is_of(me) {
-                return;
-            }
-            if held.place != 0 {
-                me.set_pending(self);
-                me.unlink(self, held.place);
-                if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
-                    self.release_contended(me);
+            match me.below_newest(self) {
+                Some(below) if held.is_linked() && held.is_of(me) => {
+                    me.set_pending(self);
+                    me.unlink_newest(below);
                 }
-                me.clear_pending();
-            } else if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                _ => return self.release_elsewhere(me, held),
+            }
+            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
                 self.release_contended(me);
             }
+            me.clear_pending();
         });
     }
 
+    /// Gives back a word that isn't simply the newest on this thread's list.
     #[cold]
+    #[inline(never)]
+    fn release_elsewhere(&self, me: &Thread, held: Held) {
+        if !held.is_of(me) {
+            return;
+        }
+        if held.is_linked() {
+            me.set_pending(self);
+            me.unlink(self);
+        }
+        if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.release_contended(me);
+        }
+        if held.is_linked() {
+            me.clear_pending();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
     fn release_contended(&self, me: &Thread) {
         let free = |word| (owner(word) == me.tid()).then_some(word & WAITERS);
         match self.word.fetch_update(Ordering::Release, Ordering::Relaxed, free) {

@@ -276,8 +276,8 @@ impl Thread {
         (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
     }
 
-    /// Puts a lock that this thread has just taken on the robust list, newest first; says which place it has.
-    pub(crate) fn link(&self, lock: &RobustWord) -> u32 {
+    /// Puts a lock that this thread has just taken on the robust list, newest first.
+    pub(crate) fn link(&self, lock: &RobustWord) {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
         lock.set_next(first);
@@ -288,36 +288,46 @@ impl Thread {
         head.next.set(lock.entry());
         self.place(held + 1).set(lock);
         self.held.set(held as u32 + 1);
-        held as u32 + 1
     }
 
     /// The same where there is room for it.
     #[inline]
-    pub(crate) fn link_at(&self, lock: &RobustWord, Room { held, first }: Room) -> u32 {
+    pub(crate) fn link_at(&self, lock: &RobustWord, Room { held, first }: Room) {
         lock.set_next(first);
         compiler_fence(Ordering::SeqCst);
         self.head().next.set(lock.entry());
         self.few[held as usize % FEW + 1].set(lock); // the remainder is the number itself and spares a check
         self.held.set(held + 1);
-        held + 1
     }
 
-    /// Takes a lock of this thread off the robust list; `place` is where it was linked.
+    /// What the list begins with after `lock`, if the lock is its first entry and has one of ours or nothing behind it.
+    /// Changes nothing.
     #[inline]
-    pub(crate) fn unlink(&self, lock: &RobustWord, place: u32) {
-        let head = self.head();
-        let before = place.wrapping_sub(1);
-        if (before as usize) < FEW {
-            // The list's first entry is the newest of ours, which is the last of the record.
-            let below = entry(self.few[before as usize].get());
-            if head.next.get() == lock.entry() && self.held.get() == place && lock.next() == below {
-                head.next.set(below);
-                compiler_fence(Ordering::SeqCst);
-                self.held.set(before);
-                return;
-            }
+    pub(crate) fn below_newest(&self, lock: &RobustWord) -> Option<usize> {
+        let before = self.held.get().wrapping_sub(1) as usize;
+        if before >= FEW {
+            return None;
         }
-        self.unlink_from_middle(lock.entry());
+        // The list's first entry, if it is ours, is the newest of ours, which is the last of the record.
+        let below = entry(self.few[before].get());
+        let newest = (self.head().next.get() == lock.entry()) & (lock.next() == below);
+        newest.then_some(below)
+    }
+
+    /// Takes the newest lock of this thread off the robust list.
+    #[inline]
+    pub(crate) fn unlink_newest(&self, below: usize) {
+        self.head().next.set(below);
+        compiler_fence(Ordering::SeqCst);
+        self.held.set(self.held.get().wrapping_sub(1));
+    }
+
+    /// Takes a lock of this thread off the robust list.
+    pub(crate) fn unlink(&self, lock: &RobustWord) {
+        match self.below_newest(lock) {
+            Some(below) => self.unlink_newest(below),
+            None => self.unlink_from_middle(lock.entry()),
+        }
     }
 
     /// Takes an entry off the list that is not simply the newest with one of ours behind it.
