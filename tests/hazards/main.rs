@@ -15,4 +15,5 @@ mod random_bytes;
 mod room;
 mod scene;
 mod scribbled;
+mod stepped;
 mod timed;
