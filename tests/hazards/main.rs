@@ -6,6 +6,7 @@
 mod support;
 
 mod boot;
+mod fenced;
 mod forgotten;
 mod forked;
 mod namespace;
