@@ -127,7 +127,7 @@ fn b1_of_processes_that_open_it_at_once_one_resets_it() {
         let [ready, go, recovered] = [0, 1, 2].map(|i| &control.marks[i]);
         for round in 0..40 {
             old.age();
-            [ready, go, recovered].map(|mark| mark.store(0, SeqCst));
+            [ready, go, recovered].iter().for_each(|mark| mark.store(0, SeqCst));
             let children: Vec<_> = (0..PROCESSES)
                 .map(|_| {
                     fork(|| {
@@ -136,8 +136,8 @@ fn b1_of_processes_that_open_it_at_once_one_resets_it() {
                         while go.load(SeqCst) == 0 {}
                         let shm = open(&region);
                         for lock in &shm.locks {
-                            let repair = |_: &mut u64, _| drop(recovered.fetch_add(1, SeqCst));
-                            *lock.lock_or_recover(repair).unwrap() += 100;
+                            let mut guard = lock.lock_or_recover(|_, _| _ = recovered.fetch_add(1, SeqCst)).unwrap();
+                            *guard += 100;
                         }
                     })
                 })

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use nix::unistd::gettid;
 use pshared::{LockError, Shm};
 
 use crate::fenced::Fenced;
@@ -49,13 +50,15 @@ impl Stage {
         [&nonsense[..], &places, &on_the_list].concat()
     }
 
-    /// `forged`: words of the private pages that look like an entry of the list.
-    fn run(&self, case: &Case<'_>, forged: &[(usize, u64)]) {
+    /// `forged`: words of the private pages that look like an entry of the list; `None` is the victim's thread id.
+    fn run(&self, case: &Case<'_>, forged: &[(usize, Option<u64>)]) {
         let Case { taken, scribbled, link, pointer, first_back } = *case;
         let what = format!("{taken:?}, {pointer:#x} in link {link} of {scribbled}, then {first_back:?} given back");
         let [phase, ..] = &self.shm.marks;
         phase.store(0, SeqCst);
         let victim = fork(|| {
+            let forged = forged.iter().map(|(i, value)| (*i, value.unwrap_or(gettid().as_raw() as u64)));
+            let forged = &forged.collect::<Vec<_>>()[..];
             forged.iter().for_each(|(i, value)| self.canary.set(*i, *value));
             let mut holder = Holder::new(&self.shm, &self.foreign);
             taken.iter().for_each(|item| holder.take(*item));
@@ -148,12 +151,14 @@ fn u4_nor_where_private_memory_looks_like_an_entry_of_the_list() {
     alone(|| {
         let stage = Stage::new();
         let [a, b, l] = [Item::Ours(0), Item::Ours(1), Item::Libc(0)];
-        for taken in [vec![a, b], vec![l, a, b], vec![a, l, b], vec![a, b, l]] {
+        for taken in [vec![a, b], vec![a, b, l], vec![l, a, b], vec![a, l, b]] {
+            // Behind one of ours, a mutex of libc's can be told from private memory only by looking like a held one.
+            let owned = if taken.starts_with(&[a, b]) { None } else { Some(1) };
             for scribbled in 0..2 {
-                // As the entry before the lock that is given back and as the one behind it.
                 let me = entry(&stage.shm.locks[scribbled]) as u64;
                 for below in [entry(&stage.shm.locks[0]), head()].map(|below| below as u64) {
-                    let forged = [(299, me), (300, below)];
+                    // The word that is owned, the link to the entry before, and the link to the one behind.
+                    let forged = [(296, owned), (299, Some(me)), (300, Some(below))];
                     let pointer = stage.canary.word(300).addr();
                     let first_back = Item::Ours(scribbled);
                     stage.run(&Case { taken: &taken, scribbled, link: NEXT, pointer, first_back }, &forged);

@@ -134,7 +134,7 @@ fn u4_no_scribbling_makes_a_call_crash_or_hang_or_write_outside_the_region() {
                         for n in 1..3 {
                             scope.spawn(move || {
                                 threads.fetch_add(1, SeqCst);
-                                let done = work(Random::from(seed * n), cell, || stop.load(SeqCst) == 1);
+                                let done = work(Random::from(seed.wrapping_mul(n)), cell, || stop.load(SeqCst) == 1);
                                 rounds.fetch_add(u32::try_from(done).unwrap(), SeqCst);
                             });
                         }
