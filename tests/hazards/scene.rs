@@ -246,6 +246,17 @@ pub fn futex_operation(pid: u32, tid: u32) -> Option<u64> {
     u64::from_str_radix(words.nth(1)?.trim_start_matches("0x"), 16).ok()
 }
 
+/// Keeps the calling thread on one processor; false if there is no such.
+pub fn stay_on(processor: usize) -> bool {
+    // SAFETY: a set of bits, of which zero is a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is large enough for that bit, and its size is told.
+    unsafe {
+        libc::CPU_SET(processor, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set) == 0
+    }
+}
+
 /// The inode number of this process's pid namespace.
 pub fn pid_namespace() -> u64 {
     std::fs::metadata("/proc/self/ns/pid").unwrap().ino()

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use pshared::{LockError, Mutex, Shm};
 
-use crate::scene::{Forked, Locks, alone, anonymous, exit, fork, futex_operation, until, use_up};
+use crate::scene::{Forked, Locks, alone, anonymous, exit, fork, futex_operation, stay_on, until, use_up};
 
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -95,17 +95,6 @@ fn t2_a_stream_of_signals_moves_no_deadline() {
 
 /// The processor that the waiter of [`late`] runs on, when it runs.
 const CROWDED: usize = 1;
-
-/// Keeps the calling process on one processor; false if there is no such.
-fn stay_on(processor: usize) -> bool {
-    // SAFETY: a set of bits, of which zero is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set is large enough for that bit, and its size is told.
-    unsafe {
-        libc::CPU_SET(processor, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &set) == 0
-    }
-}
 
 /// A process that lets no ordinary one run on the crowded processor; `None` without the right to.
 fn crowd(running: &AtomicU32) -> Option<Forked> {
