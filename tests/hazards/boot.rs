@@ -249,6 +249,23 @@ fn b1_a_process_killed_in_the_middle_of_the_reset_is_replaced_by_the_next() {
     });
 }
 
+/// A process that opens the old file and stands at each of some instructions before it takes the state word, and the
+/// number of the instruction.
+fn about_to_reset(old: &Old, state: &State, opening: impl Fn(), mut scene: impl FnMut(Stepped, usize)) {
+    const PLACES: usize = 60;
+    let calls = calls_before_the_reset(old, state, &opening);
+    old.age();
+    let child = before_the_reset(calls, &opening);
+    let taken_at = into_the_reset(&child, state);
+    child.kill();
+    for steps in (0..taken_at).step_by(1 + taken_at / PLACES) {
+        old.age();
+        let child = before_the_reset(calls, &opening);
+        (0..steps).for_each(|_| assert_eq!(child.step(), Stop::There));
+        scene(child, steps);
+    }
+}
+
 #[test]
 fn b1_nobody_comes_in_while_another_is_in_the_middle_of_the_reset() {
     alone(|| {
@@ -256,34 +273,47 @@ fn b1_nobody_comes_in_while_another_is_in_the_middle_of_the_reset() {
         let state = State::of(&old);
         let control = anonymous();
         let opened = &control.marks[0];
-        let first = || drop(open(&old.region()));
-        let second = || {
+        let opening = || {
             let shm = open(&old.region());
             opened.store(1, SeqCst);
             // Only after all of the reset is there poison on every lock.
             shm.locks.iter().for_each(recover);
         };
-        let calls = calls_before_the_reset(&old, &state, second);
-        old.age();
-        let child = before_the_reset(calls, second);
-        let taken_at = into_the_reset(&child, &state);
-        child.kill();
-
-        for steps in (0..taken_at).step_by(1 + taken_at / 60) {
-            old.age();
+        about_to_reset(&old, &state, opening, |second, steps| {
             opened.store(0, SeqCst);
-            let second = before_the_reset(calls, second);
-            (0..steps).for_each(|_| assert_eq!(second.step(), Stop::There));
-            let first = Stepped::start(first);
-            let is_at_work = || state.get() != READY;
-            while !is_at_work() {
+            let first = Stepped::start(|| drop(open(&old.region())));
+            while state.get() == READY {
                 assert_eq!(first.to_system_call(), Stop::There);
             }
             let second = second.let_go();
             until("the second waits or is in", || second.sleeps() || opened.load(SeqCst) == 1);
-            assert_eq!(opened.load(SeqCst), 0, "in after {steps} of {taken_at} steps, and the reset goes on");
+            assert_eq!(opened.load(SeqCst), 0, "in after {steps} steps, and the reset goes on");
             first.let_go().finish();
             second.finish();
-        }
+        });
+    });
+}
+
+#[test]
+fn b1_who_comes_when_the_reset_is_over_resets_nothing_again() {
+    alone(|| {
+        let old = Old::new();
+        let state = State::of(&old);
+        let in_use = anonymous();
+        let is_in_use = || in_use.marks[0].load(SeqCst) == 1;
+        let opening = || {
+            let shm = open(&old.region());
+            for (i, lock) in shm.locks.iter().enumerate() {
+                assert_eq!((lock.is_locked(), lock.is_poisoned()), (is_in_use() && i == 2, !is_in_use()), "{i}");
+            }
+        };
+        about_to_reset(&old, &state, opening, |late, _| {
+            let shm = open(&old.region());
+            shm.locks.iter().for_each(|lock| lock.clear_poison());
+            let _guard = shm.locks[2].lock().unwrap();
+            in_use.marks[0].store(1, SeqCst);
+            late.let_go().finish();
+            in_use.marks[0].store(0, SeqCst);
+        });
     });
 }

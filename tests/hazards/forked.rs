@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use pshared::{LockError, Mutex, MutexGuard};
+use pshared::region::Anonymous;
+use pshared::{Error, LockError, Mutex, MutexGuard, Shm, ShmSafe};
 
 use crate::scene::{
     How, WORD, alone, anonymous, die, fork, fork_by, is_marked, raw, recover, robust_list, until, use_up,
@@ -148,5 +149,28 @@ fn u3_a_childs_child_is_as_good_as_a_child() {
         recover(&shm.locks[2]);
         drop(guard);
         shm.locks.iter().for_each(|lock| assert!(!lock.is_locked() && !lock.is_poisoned(), "{how:?}"));
+    });
+}
+
+#[repr(C)]
+#[derive(ShmSafe)]
+struct Many {
+    locks: [Mutex<u64>; 2049],
+}
+
+#[test]
+fn u3_a_child_of_a_thread_that_holds_all_it_may_holds_nothing_and_can_lock() {
+    for_each_way(|how| {
+        let shm = Shm::<Many>::create_zeroed_in(&Anonymous::new()).unwrap();
+        let mut guards: Vec<_> = shm.locks[..2048].iter().map(|lock| lock.lock().unwrap()).collect();
+        assert!(matches!(shm.locks[2048].lock(), Err(LockError::Failed(Error::TooManyLocks { .. }))));
+        fork_by(how, || {
+            let _left = shm.locks[2048].lock().unwrap();
+            die()
+        })
+        .killed();
+        assert!(shm.locks[2048].is_poisoned(), "{how:?}");
+        guards.clear();
+        assert!(shm.locks[..2048].iter().all(|lock| !lock.is_locked() && !lock.is_poisoned()));
     });
 }

@@ -9,7 +9,9 @@ use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use pshared::{LockError, Mutex, Shm};
 
-use crate::scene::{Forked, Locks, alone, anonymous, exit, fork, futex_operation, stay_on, until, use_up};
+use crate::scene::{
+    Forked, Locks, WAITERS, WORD, alone, anonymous, exit, fork, futex_operation, raw, stay_on, until, use_up,
+};
 
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -155,6 +157,8 @@ fn woken_but_late<'a, K>(shm: &'a Shm<Locks>, meanwhile: impl Fn(&'a Mutex<u64>)
         late.finish();
         if staged {
             assert_eq!(came_to.load(SeqCst), outcome);
+            // Otherwise only its looking up once a second would get it the lock.
+            assert!(outcome != TIMED_OUT || raw(lock)[WORD].load(SeqCst) & WAITERS != 0, "somebody sleeps");
         }
         drop(kept);
         behind.finish();
