@@ -11,6 +11,9 @@ pub struct Fenced {
     pages: usize,
 }
 
+// SAFETY: an address and a number; what is there is read and written as a whole word or through atomics.
+unsafe impl Sync for Fenced {}
+
 impl Fenced {
     /// For `len` bytes, shared with the children that are forked later. Never unmapped.
     pub fn new(len: usize) -> Fenced {

@@ -19,6 +19,10 @@ use crate::scene::{
 /// How long it goes on.
 const LONG: Duration = Duration::from_secs(4);
 
+/// How long a cell's header is, and where in it the word is that says whether the cell is finished, in bytes.
+const HEADER: usize = 128;
+const STATE: usize = 72;
+
 /// Random numbers; `seed` goes into what a failure says.
 pub struct Random(Cell<u64>);
 
@@ -76,10 +80,13 @@ fn use_somehow<'a>(random: &Random, lock: &'a Mutex<u64>) -> Option<MutexGuard<'
     }
 }
 
-/// One thread's work: holds up to six locks and gives them back in any order.
-fn work(random: Random, cell: &Locks, stop: impl Fn() -> bool) -> u64 {
+/// One thread's work: holds up to six locks and gives them back in any order, and now and then does else.
+fn work(random: Random, cell: &Locks, stop: impl Fn() -> bool, or_else: impl Fn()) -> u64 {
     let mut rounds = 0;
     while !stop() {
+        if random.below(50) == 0 {
+            or_else();
+        }
         let mut guards: Vec<MutexGuard<'_, u64>> = Vec::new();
         for _ in 0..random.below(10) {
             if guards.len() < 6 && random.below(3) > 0 {
@@ -120,9 +127,13 @@ fn u4_no_scribbling_makes_a_call_crash_or_hang_or_write_outside_the_region() {
     alone(|| {
         let control = anonymous();
         let [stop, threads, rounds, ..] = &control.marks;
-        let fenced = Fenced::new(ShmCell::<Locks>::size());
+        let fenced = &Fenced::new(ShmCell::<Locks>::size());
         // SAFETY: zeros, mapped for ever.
         let cell: &ShmCell<Locks> = unsafe { ShmCell::init(fenced.memory(), locks) }.unwrap();
+        let memory: NonNull<[u8]> = fenced.memory();
+        // SAFETY: shared memory, where everybody writes atomically or doesn't mind.
+        let bytes: &[AtomicU8] = unsafe { &*(memory.as_ptr() as *const [AtomicU8]) };
+        let header: Vec<u8> = bytes[..HEADER].iter().map(|byte| byte.load(SeqCst)).collect();
         let seeds = Random::new();
 
         let workers: Vec<_> = (0..3)
@@ -134,7 +145,10 @@ fn u4_no_scribbling_makes_a_call_crash_or_hang_or_write_outside_the_region() {
                         for n in 1..3 {
                             scope.spawn(move || {
                                 threads.fetch_add(1, SeqCst);
-                                let done = work(Random::from(seed.wrapping_mul(n)), cell, || stop.load(SeqCst) == 1);
+                                let random = Random::from(seed.wrapping_mul(n));
+                                // SAFETY: mapped for ever; whatever is there is what this is about.
+                                let attach = || drop(unsafe { ShmCell::<Locks>::attach(fenced.memory()) });
+                                let done = work(random, cell, || stop.load(SeqCst) == 1, attach);
                                 rounds.fetch_add(u32::try_from(done).unwrap(), SeqCst);
                             });
                         }
@@ -152,11 +166,19 @@ fn u4_no_scribbling_makes_a_call_crash_or_hang_or_write_outside_the_region() {
         let scribbler_seed = seeds.next();
         let scribbler = fork(|| {
             let random = Random::from(scribbler_seed);
-            let memory: NonNull<[u8]> = fenced.memory();
-            // SAFETY: shared memory, where everybody writes atomically or doesn't mind.
-            let bytes: &[AtomicU8] = unsafe { &*(memory.as_ptr() as *const [AtomicU8]) };
             loop {
                 scribble(&random, cell, bytes, &pointers, &tids);
+                match random.below(40) {
+                    // So that who attaches comes further, and as far as to wait for a thread that does something else.
+                    0 => bytes.iter().zip(&header).for_each(|(byte, was)| byte.store(*was, SeqCst)),
+                    1 => random
+                        .of(&tids)
+                        .to_ne_bytes()
+                        .iter()
+                        .zip(&bytes[STATE..])
+                        .for_each(|(b, at)| at.store(*b, SeqCst)),
+                    _ => {}
+                }
                 if random.below(20) == 0 {
                     thread::sleep(Duration::from_micros(random.next() % 500));
                 }
@@ -182,7 +204,7 @@ fn u4_after_the_scribbling_the_same_threads_locks_are_robust_again() {
         let random = Random::new();
         let worker_seed = random.next();
         let victim = fork(|| {
-            work(Random::from(worker_seed), &shm, || stop.load(SeqCst) == 1);
+            work(Random::from(worker_seed), &shm, || stop.load(SeqCst) == 1, || {});
             stop.store(2, SeqCst);
             until("it is cleaned up", || stop.load(SeqCst) == 3);
             let _guards = [1, 4, 6].map(|i| shm.locks[i].lock().unwrap());
