@@ -303,7 +303,15 @@ impl<T: ShmSafe> Place<T> {
             // SAFETY: as above.
             let found = unsafe { self.identity() };
             match found.difference(&ours) {
-                None | Some(Difference::EarlierBoot) if state.is_ready() => break,
+                None if state.is_ready() => break,
+                Some(Difference::EarlierBoot) if state.is_ready() => {
+                    // None: another process was faster and is at work, or done; the next round tells which.
+                    if let Some(held) = state.reopen()? {
+                        // SAFETY: the state word is ours: everybody else waits for it.
+                        unsafe { self.reset(Task { state, held: Some(held) }, &ours) }?;
+                    }
+                    continue;
+                }
                 None | Some(Difference::Blank | Difference::EarlierBoot) => {}
                 Some(difference) => return Err(self.refused(difference, &found)),
             }
@@ -342,13 +350,6 @@ impl<T: ShmSafe> Place<T> {
             }
         }
         self.check_length(size_of::<ShmCell<T>>())?;
-        // SAFETY: as above.
-        if let Some(Difference::EarlierBoot) = unsafe { self.identity() }.difference(&ours)
-            && let Some(held) = state.reopen()?
-        {
-            // SAFETY: the state word is ours, so nobody else uses the value.
-            unsafe { self.reset(Task { state, held: Some(held) }, &ours) }?;
-        }
         // SAFETY: published, checked, mapped for 'a.
         Ok((unsafe { self.cell.as_ref() }, Finished::Elsewhere))
     }

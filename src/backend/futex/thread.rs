@@ -22,6 +22,10 @@
 //!
 //! # Limits
 //!
+//! While a robust mutex of libc's stands behind a lock of ours, the lock's link is the only way to it, so links are used if
+//! they lead to a mutex that this thread holds. A peer that scribbles could lead them to private memory that looks like
+//! one; where libc's mutexes are only in front, or there are none, it can't.
+//!
 //! Locks are for threads, not for signal handlers: a handler that takes a lock while it interrupts this code may find
 //! the list half-changed. A thread made by raw `clone` with shared memory and without its own thread-locals is no thread.
 
@@ -31,7 +35,7 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, co
 
 use super::robust::RobustWord;
 use crate::error::{Error, Result};
-use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT};
+use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT, WORD_AT};
 use crate::sys::{self, clock, fork, namespace, self_memory};
 
 /// How many locks a thread records without a table of its own.
@@ -55,6 +59,8 @@ pub(crate) struct Thread {
     /// The pid namespace's inode number; they fit 32 bits, 0 is none.
     namespace: Cell<u32>,
     held: Cell<u32>,
+    /// May be set though no entry of libc's stands behind one of ours, never clear where one does.
+    among_foreign: Cell<bool>,
     head: Cell<*const Head>,
     /// The thread's id and, above it, when it was first seen in tenths of a second since boot: it is no younger.
     stamp: Cell<u64>,
@@ -74,6 +80,7 @@ thread_local! {
             generation: Cell::new(0),
             namespace: Cell::new(0),
             held: Cell::new(0),
+            among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
             asked: Cell::new((0, 0)),
@@ -281,9 +288,11 @@ impl Thread {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
         lock.set_next(first);
-        if first != entry(self.place(held).get()) {
+        let foreign = first != entry(self.place(held).get());
+        if foreign {
             tell_foreign(first, lock.entry());
         }
+        self.among_foreign.set(foreign || held > 0 && self.among_foreign.get());
         compiler_fence(Ordering::SeqCst);
         head.next.set(lock.entry());
         self.place(held + 1).set(lock);
@@ -338,7 +347,10 @@ impl Thread {
         };
         let held = self.held();
         let below = entry(self.place(at - 1).get());
-        if self.next_after(at + 1) == gone && self.next_after(at) == below {
+        // Where libc has nothing between, the record alone says what comes before and behind: a link that says otherwise
+        // was scribbled over.
+        let alone = !self.among_foreign.get() && (at < held || self.head().next.get() == gone);
+        if alone || self.next_after(at + 1) == gone && self.next_after(at) == below {
             self.set_next_after(at + 1, below);
         } else if !self.unlink_among_foreign(at, gone, below) {
             self.relink_ours(at);
@@ -380,9 +392,11 @@ impl Thread {
     fn unlink_among_foreign(&self, at: usize, gone: usize, below: usize) -> bool {
         let head = self.head().address();
         let Some(before) = walk(head, |link| link == gone) else { return false };
+        // The link stands in shared memory: it is passed on only if it leads to what must come next, by way of a mutex of
+        // libc's that this thread holds.
         let next = self.next_after(at);
-        // The link stands in shared memory: it is passed on only if it leads to what must come next.
-        let next = if next == below || walk_from(next, head, |link| link == below).is_some() { next } else { below };
+        let is_foreign = self.among_foreign.get() && self.is_held_behind(next, gone);
+        let next = if is_foreign && walk_from(next, head, |link| link == below).is_some() { next } else { below };
         match self.position(before) {
             Some(ours) => self.set_next_after(ours, next),
             None if before == head => self.head().next.set(next),
@@ -390,13 +404,17 @@ impl Thread {
             None => _ = unsafe { self_memory::write_word(before, next) },
         }
         if next != below {
-            let back = (next & !1).wrapping_sub(size_of::<usize>());
-            if self_memory::read_word(back) == Ok(gone) {
-                // SAFETY: the back link of an entry of libc's that named our entry as the one before it.
-                let _ = unsafe { self_memory::write_word(back, before) };
-            }
+            // SAFETY: the back link of an entry of libc's that named our entry as the one before it.
+            let _ = unsafe { self_memory::write_word(back_of(next), before) };
         }
         true
+    }
+
+    /// Whether `next` looks like a mutex of libc's that this thread holds and that stands behind the entry `before`.
+    fn is_held_behind(&self, next: usize, before: usize) -> bool {
+        let word = (next & !1).wrapping_sub(LINK_AT - WORD_AT);
+        let word = self_memory::read_word(word).map(|bytes| super::robust::OWNER & first_half(bytes));
+        word == Ok(self.tid()) && self_memory::read_word(back_of(next)) == Ok(before)
     }
 
     /// Somebody scribbled over the links: writes our own anew from the record, without the one at `gone`.
@@ -477,9 +495,19 @@ fn generation_word() -> Result<&'static AtomicU32> {
 /// Tells an entry of libc's at the front of the list that `entry` is now before it, as libc's own linking does.
 #[cold]
 fn tell_foreign(first: usize, entry: usize) {
-    let back = (first & !1).wrapping_sub(size_of::<usize>());
     // SAFETY: libc reads and writes this word of its own entry, and only while it links or unlinks in this thread.
-    let _ = unsafe { self_memory::write_word(back, entry) };
+    let _ = unsafe { self_memory::write_word(back_of(first), entry) };
+}
+
+/// Where an entry of libc's has its link backwards.
+fn back_of(entry: usize) -> usize {
+    (entry & !1).wrapping_sub(size_of::<usize>())
+}
+
+/// The 32-bit word that two of them begin with.
+fn first_half(both: usize) -> u32 {
+    let [a, b, c, d, ..] = both.to_ne_bytes();
+    u32::from_ne_bytes([a, b, c, d])
 }
 
 /// The address of the link, from the head on, whose value satisfies `found`. Reads that can't fault, a bounded number.
