@@ -1,0 +1,35 @@
+//! Waiting for a state of the system instead of for a time.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::watchdog::PATIENCE;
+
+/// Waits until `reached` says so; what never comes is a failure that says what was waited for.
+pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !reached() {
+        assert!(started.elapsed() < PATIENCE, "{what}: never");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until the thread sleeps in a system call that isn't one of those by which tests wait for each other's lines.
+pub fn wait_until_asleep_in_a_lock(tid: u32) {
+    wait_until(&format!("thread {tid} asleep in a lock"), || is_asleep_in_a_lock(tid));
+}
+
+fn is_asleep_in_a_lock(tid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{tid}/stat")) else { return false };
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    let Ok(call) = fs::read_to_string(format!("/proc/{tid}/syscall")) else { return false };
+    let call = call.split(' ').next().and_then(|number| number.parse().ok());
+    let talking = [libc::SYS_read, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_write, libc::SYS_sendto];
+    state == Some('S') && call.is_some_and(|call: i64| !talking.contains(&call))
+}
+
+/// The calling thread's id.
+pub fn tid() -> u32 {
+    nix::unistd::gettid().as_raw() as u32
+}
