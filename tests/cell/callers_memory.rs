@@ -171,11 +171,10 @@ fn of_those_who_make_a_cell_at_once_one_does() {
     }
 }
 
-#[test]
-fn attaching_waits_for_a_creator_at_work() {
-    let _watchdog = watch("attaching_waits_for_a_creator_at_work");
+/// One makes a cell and takes its time, until two others sleep, one that attaches and one that would make it too.
+fn one_makes_a_cell_while_two_wait() {
     let memory = Memory::new();
-    let (begun, go_on) = (channel(), channel::<()>());
+    let (begun, go_on, ids) = (channel(), channel::<()>(), channel());
     thread::scope(|scope| {
         let memory = &memory;
         scope.spawn(move || {
@@ -187,26 +186,27 @@ fn attaching_waits_for_a_creator_at_work() {
             memory.init(init).unwrap();
         });
         begun.1.recv().unwrap();
-        let ids = channel();
-        for way in [
-            |memory: &Memory| memory.attach().map(drop),
-            |memory: &Memory| {
-                assert!(matches!(memory.init(|| panic!("it is being made")), Err(Error::AlreadyExists { .. })));
-                Ok(())
-            },
-        ] {
-            let ids = ids.0.clone();
-            scope.spawn(move || {
-                ids.send(tid()).unwrap();
-                way(memory).unwrap();
-                assert_eq!(*memory.attach().unwrap().left.lock().unwrap(), 9);
-            });
-        }
+        let send_id = ids.0.clone();
+        scope.spawn(move || {
+            send_id.send(tid()).unwrap();
+            assert_eq!(*memory.attach().unwrap().left.lock().unwrap(), 9);
+        });
+        scope.spawn(move || {
+            ids.0.send(tid()).unwrap();
+            assert!(matches!(memory.init(|| panic!("it is being made")), Err(Error::AlreadyExists { .. })));
+        });
         for _ in 0..2 {
             wait_until_asleep_in_a_lock(ids.1.recv().unwrap());
         }
         go_on.0.send(()).unwrap();
     });
+}
+
+#[test]
+fn attaching_waits_for_a_creator_at_work_and_is_woken_by_it() {
+    let _watchdog = watch("attaching_waits_for_a_creator_at_work_and_is_woken_by_it");
+    // Whoever waits looks up once a second by itself. Were they not woken, the watchdog would end this.
+    (0..100).for_each(|_| one_makes_a_cell_while_two_wait());
 }
 
 #[test]

@@ -6,6 +6,9 @@ use super::*;
 use crate::support::claims::{anywhere, in_threads_and_processes};
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 
+/// More than the watchdog has seconds.
+const HAND_OVERS: u64 = 100;
+
 anywhere!(a_lock_is_free_again_after_its_guard, Mutex<u64, B> = Mutex::new(0), |m| {
     for (name, way) in every_way() {
         for _ in 0..2 {
@@ -102,5 +105,31 @@ in_threads_and_processes!(
         drop(guard);
         workers.finish();
         assert_eq!(*m.lock().unwrap(), 3);
+    }
+);
+
+in_threads_and_processes!(
+    /// Waiters look up once a second by themselves. Were they not woken, the watchdog would end this.
+    each_release_wakes_the_sleeper,
+    Mutex<u64, B> = Mutex::new(0),
+    workers = 1,
+    |m, me| {
+        me.say(&tid().to_string());
+        for _ in 0..HAND_OVERS {
+            me.expect("go");
+            *m.lock().unwrap() += 1;
+            me.say("done");
+        }
+    },
+    |m, workers| {
+        let id = workers[0].hear().parse().unwrap();
+        for _ in 0..HAND_OVERS {
+            let guard = m.lock().unwrap();
+            workers[0].say("go");
+            wait_until_asleep_in_a_lock(id);
+            drop(guard);
+            workers[0].expect("done");
+        }
+        assert_eq!(*m.lock().unwrap(), HAND_OVERS);
     }
 );
