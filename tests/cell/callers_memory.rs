@@ -117,15 +117,18 @@ fn garbage_is_refused_and_left_as_it_is() {
     let len = memory.0.len();
     // SAFETY: mapped, and used by this thread only.
     let bytes = || unsafe { std::slice::from_raw_parts_mut(memory.0.cast::<u8>().as_ptr(), len) };
-    for garbage in [0xff, 0x20, 1] {
-        bytes().fill(garbage);
+    // All of it, or only where the header begins, before words that look free.
+    for (garbage, until) in [(0xff, len), (0x20, len), (1, len), (0x20, 1), (0xff, 8), (1, 72)] {
+        bytes().fill(0);
+        bytes()[..until].fill(garbage);
+        let before = bytes().to_vec();
         for result in [memory.init(|| Pair::of(1)), memory.attach()] {
             match result {
                 Err(Error::Mismatch(m)) => assert_eq!(*m.field, *"the magic number"),
                 other => panic!("{garbage:#x}: {other:?}"),
             }
         }
-        assert!(bytes().iter().all(|byte| *byte == garbage));
+        assert!(bytes() == before, "{until} bytes of {garbage:#x}: it was changed");
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::exit;
 use pshared::ShmSafe;
 
 use super::*;
-use crate::support::claims::{in_processes, in_threads_and_processes};
+use crate::support::claims::{Named, in_processes, in_threads_and_processes};
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 
 /// Takes the lock for good.
@@ -77,6 +77,11 @@ in_processes!(
     }
 );
 
+/// Whether the system told of the death by itself, before anybody came and asked whether the owner lives.
+fn is_marked<B: Backend>(m: &Mutex<u64, B>) -> bool {
+    m.is_poisoned() && !m.is_locked()
+}
+
 /// A lock for each way to take one.
 #[repr(C)]
 #[derive(ShmSafe)]
@@ -97,6 +102,7 @@ in_processes!(
         workers[0].expect("held");
         workers.take_process().kill();
         for (m, (name, way)) in many.each.iter().zip(every_way()) {
+            assert!(is_marked(m), "{name}");
             assert_eq!(cause(way(m)), Some(Cause::OwnerDied), "{name}");
             assert_eq!(cause(way(m)), Some(Cause::OwnerDied), "{name}, once more");
         }
@@ -253,5 +259,72 @@ in_processes!(
         assert_eq!(*guard, 2);
         drop(guard);
         assert_eq!(cause(m.lock()), None);
+    }
+);
+
+in_processes!(
+    a_lock_got_by_waiting_is_marked_as_well,
+    Many<B> = Many { each: [const { Mutex::new(0) }; 7] },
+    workers = 1,
+    |many, me| {
+        me.say(&tid().to_string());
+        me.expect("go");
+        many.each.iter().for_each(keep);
+        me.say("held");
+        me.hear();
+    },
+    |many, workers| {
+        let guard = many.each[1].lock().unwrap();
+        let id = workers[0].hear().parse().unwrap();
+        workers[0].say("go");
+        wait_until_asleep_in_a_lock(id);
+        drop(guard);
+        workers[0].expect("held");
+        workers.take_process().kill();
+        many.each.iter().for_each(|m| assert!(is_marked(m)));
+    }
+);
+
+in_processes!(
+    /// Were one of the others still on the list, the kernel would not get past the memory that is gone.
+    locks_given_back_in_any_order_leave_nothing_behind,
+    Many<B> = Many { each: [const { Mutex::new(0) }; 7] },
+    workers = 3,
+    |many, me| {
+        let m = &many.each[me.number];
+        keep(m);
+        let others = Named::create(|| [const { Mutex::<u64, B>::new(0) }; 12]);
+        let mut guards: Vec<_> = others.shm.iter().map(|other| Some(other.lock().unwrap())).collect();
+        for i in 0..12 {
+            guards[[i, 11 - i, (i * 5 + 3) % 12][me.number]] = None;
+        }
+        drop(guards);
+        drop(others);
+        me.say("held");
+        me.hear();
+    },
+    |many, workers| {
+        for m in &many.each[..3] {
+            workers[0].expect("held");
+            workers.take_process().kill();
+            assert!(is_marked(m));
+        }
+    }
+);
+
+in_processes!(
+    a_panic_in_the_repair_makes_no_panic_of_a_death,
+    Mutex<u64, B> = Mutex::new(0),
+    workers = 1,
+    |m, me| {
+        keep(m);
+        me.say("held");
+        me.hear();
+    },
+    |m, workers| {
+        workers[0].expect("held");
+        workers.take_process().kill();
+        panicking(|| _ = m.lock_or_recover(|_, _| panic_quietly()));
+        assert_eq!(cause(m.lock()), Some(Cause::OwnerDied));
     }
 );

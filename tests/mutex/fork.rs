@@ -4,9 +4,11 @@
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
+use pshared::Error;
 use pshared::generic::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::*;
+
 use crate::support::claims::in_processes;
 use crate::support::state::wait_until_asleep_in_a_lock;
 
@@ -118,6 +120,35 @@ in_processes!(
         assert_eq!(*guard, 3);
         drop(guard);
         assert_eq!(cause(private.lock()), None);
+    },
+    |_, _| {}
+);
+
+/// How many of the locks this thread can hold at once.
+fn holds_at_most<B: Backend>(all: &[Mutex<u64, B>]) -> usize {
+    let mut guards = Vec::new();
+    for m in all {
+        match m.lock() {
+            Ok(guard) => guards.push(guard),
+            Err(LockError::Failed(Error::TooManyLocks { .. })) => break,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    guards.len()
+}
+
+in_processes!(
+    what_the_parent_holds_takes_no_room_in_the_child,
+    [Mutex<u64, B>; 2100] = [const { Mutex::new(0) }; 2100],
+    workers = 1,
+    |all, _| {
+        let (parents, others) = all.split_at(20);
+        let room = holds_at_most(others);
+        let held: Vec<_> = parents.iter().map(|m| m.lock().unwrap()).collect();
+        assert_eq!(holds_at_most(others), if room < others.len() { room - held.len() } else { room });
+        in_a_fork(|| assert_eq!(holds_at_most(others), room));
+        drop(held);
+        assert_eq!(holds_at_most(others), room);
     },
     |_, _| {}
 );

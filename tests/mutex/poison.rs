@@ -82,6 +82,7 @@ anywhere!(recovering_repairs_once_and_clears, Mutex<u64, B> = Mutex::new(3), |m|
         .lock_or_recover(|value, cause| {
             assert_eq!((*value, cause), (3, Cause::Panicked));
             assert!(m.is_locked());
+            assert!(m.is_poisoned(), "it is not repaired yet");
             *value = 4;
         })
         .unwrap();

@@ -153,7 +153,7 @@ impl Deref for Me {
 
 /// A worker, as the test sees it.
 pub enum Worker {
-    Thread(Peer, Option<JoinHandle<()>>),
+    Thread(Peer, JoinHandle<()>),
     Process(Child),
 }
 
@@ -172,7 +172,7 @@ impl Worker {
     /// Waits for its end, which must be a good one.
     fn finish(self) {
         match self {
-            Worker::Thread(_, handle) => handle.unwrap().join().expect("a worker failed"),
+            Worker::Thread(_, handle) => handle.join().expect("a worker failed"),
             Worker::Process(child) => child.finish(),
         }
     }
@@ -218,7 +218,7 @@ pub fn run_in_threads<S: Sync + 'static>(
         let state = state.clone();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let me = Me { number, peer: Peer::new(theirs) };
-        Worker::Thread(Peer::new(ours), Some(thread::spawn(move || work(&state, &me))))
+        Worker::Thread(Peer::new(ours), thread::spawn(move || work(&state, &me)))
     };
     let mut workers = Workers { each: (0..workers).map(start).collect() };
     main(&state, &mut workers);

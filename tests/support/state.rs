@@ -10,7 +10,7 @@ use super::watchdog::PATIENCE;
 pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
     let started = Instant::now();
     while !reached() {
-        assert!(started.elapsed() < PATIENCE, "{what}: never");
+        assert!(started.elapsed() < PATIENCE / 2, "{what}: never"); // before the watchdog, which knows less
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -21,8 +21,12 @@ pub fn wait_until_asleep_in_a_lock(tid: u32) {
 }
 
 fn is_asleep_in_a_lock(tid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{tid}/stat")) else { return false };
+    let ended = || -> ! { panic!("thread {tid} was to sleep in a lock, and has ended") };
+    let Ok(stat) = fs::read_to_string(format!("/proc/{tid}/stat")) else { ended() };
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    if matches!(state, Some('Z' | 'X')) {
+        ended();
+    }
     let Ok(call) = fs::read_to_string(format!("/proc/{tid}/syscall")) else { return false };
     let call = call.split(' ').next().and_then(|number| number.parse().ok());
     let talking = [libc::SYS_read, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_write, libc::SYS_sendto];
