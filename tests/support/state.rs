@@ -27,10 +27,17 @@ fn is_asleep_in_a_lock(tid: u32) -> bool {
     if matches!(state, Some('Z' | 'X')) {
         ended();
     }
-    let Ok(call) = fs::read_to_string(format!("/proc/{tid}/syscall")) else { return false };
-    let call = call.split(' ').next().and_then(|number| number.parse().ok());
+    state == Some('S') && !is_talking(tid)
+}
+
+fn is_talking(tid: u32) -> bool {
     let talking = [libc::SYS_read, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_write, libc::SYS_sendto];
-    state == Some('S') && call.is_some_and(|call: i64| !talking.contains(&call))
+    match fs::read_to_string(format!("/proc/{tid}/syscall")) {
+        // "running" is no number: it woke up meanwhile.
+        Ok(call) => call.split(' ').next().and_then(|number| number.parse().ok()).is_none_or(|n| talking.contains(&n)),
+        // Where processes may not look into others than their children.
+        Err(_) => fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|at| at == "0" || at.contains("unix_")),
+    }
 }
 
 /// The calling thread's id.
