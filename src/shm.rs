@@ -226,6 +226,8 @@ impl<T: ShmSafe> Shm<T> {
                 match region.open() {
                     Ok(mapping) => return Self::finish(region, mapping, fill, existing),
                     Err(Error::NotFound { .. }) => {}
+                    // It exists, for staging it said so, and nobody opens regions of its kind.
+                    Err(Error::Unsupported { .. }) if existing == Existing::Refused => break,
                     Err(error) => return Err(error),
                 }
             }

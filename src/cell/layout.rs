@@ -200,27 +200,31 @@ impl Type {
         table
     }
 
-    /// The first row in which two tables differ: the field's path, and what each says of it.
+    /// The first row in which two tables differ: the field's path, and what each says of it. A row that differs in
+    /// nothing but its size is passed over: a part of it differs, and is what somebody looks for.
     pub(crate) fn first_difference(found: &str, expected: &str) -> Option<(String, String, String)> {
         let mut rows = (found.lines(), expected.lines());
+        let mut in_size = None;
         loop {
             let (found, expected) = match (rows.0.next(), rows.1.next()) {
-                (None, None) => return None,
+                (None, None) => return in_size,
                 (found, expected) if found == expected => continue,
                 different => (different.0.map(Row::parse), different.1.map(Row::parse)),
             };
-            let path = expected.as_ref().or(found.as_ref()).map_or("the type", |row| row.path);
-            return Some(match (&found, &expected) {
-                (Some(found), Some(expected)) if found.path == expected.path => {
-                    (format!("`{path}`"), found.describe(), expected.describe())
+            if let (Some(found), Some(expected)) = (&found, &expected)
+                && found.path == expected.path
+            {
+                let difference = (format!("`{}`", found.path), found.describe(), expected.describe());
+                if (found.offset, found.kind) == (expected.offset, expected.kind) {
+                    in_size.get_or_insert(difference);
+                    continue;
                 }
-                _ => {
-                    let name = |row: &Option<Row<'_>>| {
-                        row.as_ref().map_or("nothing more".into(), |row| format!("`{}`, {}", row.path, row.describe()))
-                    };
-                    ("the next field".into(), name(&found), name(&expected))
-                }
-            });
+                return Some(difference);
+            }
+            let name = |row: &Option<Row<'_>>| {
+                row.as_ref().map_or("nothing more".into(), |row| format!("`{}`, {}", row.path, row.describe()))
+            };
+            return Some(("the next field".into(), name(&found), name(&expected)));
         }
     }
 

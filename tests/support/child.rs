@@ -9,16 +9,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
+
+use super::watchdog::PATIENCE;
 
 const ROLE: &str = "PSHARED_TEST_ROLE";
 const ARGS: &str = "PSHARED_TEST_ARGS";
 const PARENT: &str = "PSHARED_TEST_PARENT";
-
-/// No test takes as long; what does hangs.
-const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Lines to and from the process at the other end.
 pub struct Peer {
@@ -26,8 +24,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn new(socket: UnixStream) -> Peer {
-        socket.set_read_timeout(Some(WATCHDOG)).unwrap();
+    pub fn new(socket: UnixStream) -> Peer {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Peer { socket }
     }
 
@@ -122,7 +120,7 @@ pub fn role() -> Option<(String, Vec<String>, Peer)> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
     let parent = std::env::var(PARENT).unwrap();
     assert_eq!(nix::unistd::getppid().to_string(), parent, "the parent died before it was watched");
-    nix::unistd::alarm::set(WATCHDOG.as_secs() as u32);
+    nix::unistd::alarm::set(PATIENCE.as_secs() as u32);
 
     let args = std::env::var(ARGS).unwrap();
     let args = args.lines().map(str::to_owned).collect();

@@ -1,5 +1,8 @@
 //! What the tests share.
-#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "no test file uses all of it")]
 
 pub mod child;
+pub mod claims;
 pub mod place;
+pub mod state;
+pub mod watchdog;
