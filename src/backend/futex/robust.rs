@@ -210,7 +210,7 @@ impl RobustWord {
     }
 
     /// Takes the word if it is free and nothing else is to be done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire_at_once(&self) -> Option<Held> {
         thread::with(|me| {
             let settled = self.settled.load(Ordering::Relaxed);
@@ -412,7 +412,7 @@ impl RobustWord {
     /// # Safety
     ///
     /// This thread, or the one it was forked from, got `held` from [`acquire`](RobustWord::acquire) and hasn't used it.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn release(&self, held: Held) {
         thread::with(|me| {
             if !held.is_of(me) {
