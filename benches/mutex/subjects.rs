@@ -73,7 +73,7 @@ impl Shared for InCell {
 
     #[inline]
     fn add(&self, most: u64) -> bool {
-        add_one(&mut *self.0.lock().unwrap(), most)
+        add_one(&mut self.0.lock().unwrap(), most)
     }
 
     fn hold(&self, f: impl FnOnce()) {
