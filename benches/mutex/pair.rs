@@ -104,11 +104,14 @@ impl<S: Shared> Pair<S> {
 
 impl<S: Shared> Drop for Pair<S> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.other.kill(); // wherever it waits; fails only if it has ended
+            let _ = self.other.wait();
+            return;
+        }
         self.talk.offered.store(NO_MORE, Ordering::Release);
         let status = self.other.wait().unwrap();
-        if !std::thread::panicking() {
-            assert!(status.success(), "the other process failed: {status}");
-        }
+        assert!(status.success(), "the other process failed: {status}");
     }
 }
 
