@@ -1,4 +1,4 @@
-//! Process-shared synchronization primitives that survive the death of any process.
+#![doc = include_str!("../README.md")]
 
 extern crate self as pshared;
 

@@ -98,7 +98,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     /// - [`Poisoned`](LockError::Poisoned) with the guard: an owner panicked or died and nobody has cleared it.
     /// - [`WouldDeadlock`](LockError::WouldDeadlock): this thread holds the lock.
     /// - [`Failed`](LockError::Failed): see [`Error`](crate::Error); the lock was not taken.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T, B>> {
         self.lock_with(Patience::Forever)
     }
@@ -108,7 +108,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     /// # Errors
     ///
     /// As [`lock`](Mutex::lock), and [`WouldBlock`](LockError::WouldBlock) if somebody has it, this thread included.
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self) -> LockResult<MutexGuard<'_, T, B>> {
         self.lock_with(Patience::None)
     }
@@ -152,7 +152,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_with(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
         // Written so that the guard stays in registers on the way through: the contended way hands its results back in
         // registers too, and its error through memory of its own.

@@ -26,7 +26,7 @@ unsafe impl RawMutex for RobustWord {
     const UNLOCKED: Self = RobustWord::new();
     type Held = robust::Held;
 
-    #[inline]
+    #[inline(always)]
     fn lock_at_once(&self) -> Option<Self::Held> {
         self.acquire_at_once()
     }

@@ -43,7 +43,7 @@
 //! The kernel marks nothing when it can't reach the list: exec from a thread that isn't the first one, memory reaped
 //! before the exit walk, more than 2048 entries. So waiters look up once a second whether the owner still exists.
 //!
-//! The protocol is `models/mutex.py` and, for list and pending, `models/linking.py`.
+//! The protocol is `tests/models/mutex.py`; for list and pending `linking.py` there, for the looking up `oracle.py`.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -217,7 +217,7 @@ impl RobustWord {
     }
 
     /// Takes the word if it is free and nothing else is to be done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire_at_once(&self) -> Option<Held> {
         thread::with(|me| {
             let settled = self.settled.load(Ordering::Relaxed);
@@ -389,14 +389,22 @@ impl RobustWord {
     /// the word is worth another look.
     ///
     /// Killed after the mark: pending names the word, so the kernel wakes another sleeper.
+    ///
+    /// What remains: after the last look and before the mark, somebody else may bury the same dead owner, and a new
+    /// thread of its id may take the lock, which is then taken from it.
     #[cold]
     fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
-        let gone = match kind {
+        let is_gone = || match kind {
             Kind::Unsettled => !system::exists_here(tid),
             Kind::Lock | Kind::Publication => !system::exists(tid) || self.is_another_of_the_id(word, tid),
         };
-        gone && self.replace(word, word & WAITERS | OWNER_DIED)
+        // Asked twice, with the word unchanged in between: before the first answer the owner may have unlocked and
+        // ended, and after it a new thread of its id may have taken the lock.
+        is_gone()
+            && self.word.load(Ordering::Acquire) == word
+            && is_gone()
+            && self.replace(word, word & WAITERS | OWNER_DIED)
     }
 
     /// Whether the living thread `tid` can't be the one that owns the word: it has ended or started too late.

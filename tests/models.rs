@@ -1,0 +1,40 @@
+//! The models of the protocols, in `tests/models`: each holds where it must and fails where it must.
+
+use std::path::Path;
+use std::process::Command;
+
+fn check(model: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(model);
+    // -B: writes no compiled copies next to the sources.
+    let output = match Command::new("python3").arg("-B").arg(&path).output() {
+        Ok(output) => output,
+        Err(error) => {
+            eprintln!("skipped: {model} needs python3, which can't be started: {error}");
+            return;
+        }
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{model} doesn't say what it must:\n{said}{errors}");
+    assert!(said.contains("holds"), "{model} says nothing:\n{said}{errors}");
+}
+
+#[test]
+fn the_mutex_hangs_nobody_and_loses_no_death() {
+    check("mutex.py");
+}
+
+#[test]
+fn the_kernel_finds_every_lock_of_the_dead() {
+    check("linking.py");
+}
+
+#[test]
+fn what_is_published_is_finished_and_found() {
+    check("publish.py");
+}
+
+#[test]
+fn the_oracle_buries_nobody_alive() {
+    check("oracle.py");
+}

@@ -1,0 +1,325 @@
+"""The kernel and SIGKILL, for exhaustive models of the protocols in src/backend/futex.
+
+A model is a Program: a few threads, each in a process of its own, each a state machine whose every step is one atomic
+access or one system call. `explore` goes through every interleaving of the steps, with a kill after any of them, and
+asks two things of every state that can be reached:
+
+  - is something wrong here (Program.wrong: two owners, a lock of the dead left locked, ...)?
+  - can everybody still come to an end, if nobody is killed any more? If not, somebody waits for ever.
+
+What the kernel does at a thread's death is applied to exactly what the model has put on the thread's robust list and in
+its list_op_pending, so a wrong discipline shows up by itself:
+
+  - the walk follows the links as they stand in (shared) memory, and gives up after LIMIT entries;
+  - a word that the dead thread owns is marked, and one sleeper is woken if WAITERS is set;
+  - the same for the pending word, and if nobody owns that one, one sleeper is woken and the word is left alone.
+
+A word is a tuple (owner, waiters, died). An owner is a thread id, None where nobody is. A thread's place in its program
+is a tuple (name of a step, arguments...).
+"""
+
+import sys
+from array import array
+
+DONE, DEAD = ("done",), ("dead",)
+FREE = (None, False, False)
+LIMIT = 8
+
+
+def end_of(thread):
+    """What the last link of a thread's list leads to: its own head."""
+    return ("head", thread)
+
+
+class World:
+    """One state of everything."""
+
+    __slots__ = ("words", "next", "head", "pending", "asleep", "woken", "at", "kills")
+
+    def copy(self):
+        new = World.__new__(World)
+        new.words, new.next, new.head, new.pending = self.words[:], self.next[:], self.head[:], self.pending[:]
+        new.asleep, new.woken, new.at, new.kills = self.asleep[:], self.woken[:], self.at[:], self.kills
+        return new
+
+    def freeze(self):
+        return (
+            tuple(self.words), tuple(self.next), tuple(self.head), tuple(self.pending),
+            tuple(self.asleep), tuple(self.woken), tuple(self.at), self.kills,
+        )
+
+    @staticmethod
+    def thaw(frozen):
+        new = World.__new__(World)
+        new.words, new.next, new.head, new.pending, new.asleep, new.woken, new.at = map(list, frozen[:7])
+        new.kills = frozen[7]
+        return new
+
+    def link(self, me, word):
+        """Puts a word on the thread's list, newest first: its own link, then the head."""
+        self.next[word] = self.head[me]
+        self.head[me] = word
+
+    def unlink(self, me, word):
+        """Takes a word off the thread's list by one store into what precedes it there, if it can be found."""
+        if self.head[me] == word:
+            self.head[me] = self.next[word]
+            return
+        for before in self.walk(me):
+            if self.next[before] == word:
+                self.next[before] = self.next[word]
+                return
+
+    def walk(self, me):
+        """The entries that the links lead to from the thread's head, until one leads to a head or nowhere."""
+        at, seen = self.head[me], 0
+        while isinstance(at, int) and seen < LIMIT:
+            yield at
+            at, seen = self.next[at], seen + 1
+
+    def wake(self, word, count):
+        """FUTEX_WAKE: every choice of `count` sleepers, each as (world, how many were woken)."""
+        sleepers = [t for t, on in enumerate(self.asleep) if on == word]
+        if not sleepers or count == 0:
+            return [(self.copy(), 0)]
+        choices = [sleepers] if count >= len(sleepers) else [[t] for t in sleepers]
+        out = []
+        for chosen in choices:
+            world = self.copy()
+            for thread in chosen:
+                world.asleep[thread], world.woken[thread] = None, True
+            out.append((world, len(chosen)))
+        return out
+
+
+ALL = 99
+
+
+class Program:
+    """What a model defines. Every other method is a step: step(world, me, *arguments) changes its own copy of the world
+    and returns the thread's next place, or a list of (world, place) where several things may happen."""
+
+    threads = 0
+    # Before commit 90d758896787 (Linux 6.2) the kernel woke nobody on a pending word that had WAITERS or OWNER_DIED set.
+    old_kernel = False
+    # Whether the kernel finds the list of a thread that dies.
+    marked = True
+
+    def words(self):
+        """What stands in shared memory at first; the first `locks` of them can be on a list."""
+        raise NotImplementedError
+
+    locks = 1
+
+    def first(self, me):
+        raise NotImplementedError
+
+    def tid(self, me):
+        return me
+
+    def wrong(self, world):
+        """What is wrong with this state, in words, or None."""
+        return None
+
+    def at_kill(self, world, me):
+        """Notes what the model wants to know about a death, before the kernel acts on it."""
+
+    def may_be_killed(self, world, me):
+        return True
+
+    def killed_unmarked(self, me):
+        """Whether the kernel can't find the list of this thread."""
+        return not self.marked
+
+
+def sleep(word, value, then, timed):
+    """FUTEX_WAIT: goes on at `then` with "woken", "changed" or, if timed, "timeout" as a further argument."""
+    return ("$wait", word, value, then, timed)
+
+
+def die(program, world, me):
+    """Everything that a kill can lead to."""
+    world = world.copy()
+    program.at_kill(world, me)
+    world.at[me], world.asleep[me], world.woken[me] = DEAD, None, False
+    worlds = [world]
+    if not program.killed_unmarked(me):
+        tid, pending = program.tid(me), world.pending[me]
+        for word in list(world.walk(me)):
+            if word != pending:
+                worlds = [after for before in worlds for after in mark(before, word, tid)]
+        if pending is not None:
+            worlds = [after for before in worlds for after in mark_pending(program, before, pending, tid)]
+    for world in worlds:
+        world.pending[me], world.head[me] = None, end_of(me)
+    return worlds
+
+
+def mark(world, word, tid):
+    owner, waiters, _ = world.words[word]
+    if owner != tid:
+        return [world]
+    world.words[word] = (None, waiters, True)
+    return [woken for woken, _ in world.wake(word, 1 if waiters else 0)]
+
+
+def mark_pending(program, world, word, tid):
+    owner, waiters, died = world.words[word]
+    if owner is None and not (program.old_kernel and (waiters or died)):
+        return [woken for woken, _ in world.wake(word, 1)]
+    return mark(world, word, tid)
+
+
+def moves(program, world):
+    """Every step that can come next, as (label, world)."""
+    for me in range(program.threads):
+        place = world.at[me]
+        if place in (DONE, DEAD):
+            continue
+        if place[0] == "$wait":
+            _, word, value, then, timed = place
+            new = world.copy()
+            if new.words[word] == value:
+                new.asleep[me], new.at[me] = word, ("$asleep", then, timed)
+                yield f"{me} sleeps", new
+            else:
+                new.at[me] = then + ("changed",)
+                yield f"{me} needn't sleep", new
+        elif place[0] == "$asleep":
+            new = world.copy()
+            if world.woken[me]:
+                new.woken[me], new.at[me] = False, place[1] + ("woken",)
+                yield f"{me} is woken", new
+            elif place[2]:
+                new.asleep[me], new.at[me] = None, place[1] + ("timeout",)
+                yield f"{me}'s time is up", new
+        else:
+            new = world.copy()
+            result = getattr(program, place[0])(new, me, *place[1:])
+            for after, next_place in result if isinstance(result, list) else [(new, result)]:
+                if next_place is not None:  # None: the step can't be done yet
+                    after.at[me] = next_place
+                    yield f"{me} {place[0]}", after
+
+
+class Verdict:
+    def __init__(self, states, problem, trace):
+        self.states, self.problem, self.trace = states, problem, trace
+
+
+def explore(program, kills, limit=3_000_000):
+    start = World.__new__(World)
+    start.words = list(program.words())
+    start.next = [None] * program.locks
+    start.head = [end_of(t) for t in range(program.threads)]
+    start.pending = [None] * program.threads
+    start.asleep, start.woken = [None] * program.threads, [False] * program.threads
+    start.at = [program.first(t) for t in range(program.threads)]
+    start.kills = kills
+
+    states = [start.freeze()]
+    number = {states[0]: 0}
+    parent, label = array("l", [-1]), [""]
+    sources, targets = array("l"), array("l")  # the moves that aren't kills
+    ended = array("l")
+
+    def trace(at):
+        steps = []
+        while parent[at] >= 0:
+            steps.append(label[at])
+            at = parent[at]
+        return steps[::-1]
+
+    def reach(frozen, by, at):
+        found = number.setdefault(frozen, len(states))
+        if found == len(states):
+            states.append(frozen)
+            parent.append(at)
+            label.append(by)
+        return found
+
+    at = 0
+    while at < len(states):
+        world = World.thaw(states[at])
+        problem = program.wrong(world)
+        if problem:
+            return Verdict(len(states), problem, trace(at))
+        if all(place in (DONE, DEAD) for place in world.at):
+            ended.append(at)
+        for by, new in moves(program, world):
+            sources.append(at)
+            targets.append(reach(new.freeze(), by, at))
+        if world.kills:
+            for me, place in enumerate(world.at):
+                if place not in (DONE, DEAD) and program.may_be_killed(world, me):
+                    for new in die(program, world, me):
+                        new.kills -= 1
+                        reach(new.freeze(), f"KILL {me}", at)
+        if len(states) > limit:
+            return Verdict(len(states), f"no verdict after {limit} states", [])
+        at += 1
+
+    stuck = first_without_end(len(states), sources, targets, ended)
+    if stuck is not None:
+        world = World.thaw(states[stuck])
+        waiting = [t for t, place in enumerate(world.at) if place not in (DONE, DEAD)]
+        return Verdict(len(states), f"hang: {waiting} can't come to an end, words {world.words}", trace(stuck))
+    return Verdict(len(states), None, [])
+
+
+def first_without_end(count, sources, targets, ended):
+    """The first state from which no end can be reached, going backwards from all ends."""
+    starts = array("l", bytes(8 * (count + 1)))
+    for target in targets:
+        starts[target + 1] += 1
+    for i in range(count):
+        starts[i + 1] += starts[i]
+    into, fill = array("l", bytes(8 * len(targets))), starts[:]
+    for source, target in zip(sources, targets):
+        into[fill[target]] = source
+        fill[target] += 1
+    good = bytearray(count)
+    todo = list(ended)
+    for state in todo:
+        good[state] = 1
+    while todo:
+        state = todo.pop()
+        for source in into[starts[state]:starts[state + 1]]:
+            if not good[source]:
+                good[source] = 1
+                todo.append(source)
+    found = good.find(0)
+    return None if found < 0 else found
+
+
+class Report:
+    """Runs models and compares what they say with what is expected of them."""
+
+    def __init__(self):
+        self.surprises = 0
+
+    def holds(self, name, program, kills):
+        self.check(name, program, kills, None)
+
+    def long(self, name, program, kills):
+        """What takes minutes, and is only run when asked for."""
+        if "--long" in sys.argv:
+            self.holds(name, program, kills)
+
+    def fails(self, name, program, kills, problem):
+        """The model must find this problem: what it finds nothing in would prove nothing."""
+        self.check(name, program, kills, problem)
+
+    def check(self, name, program, kills, expected):
+        verdict = explore(program, kills)
+        found = verdict.problem
+        fine = found is None if expected is None else (found or "").startswith(expected)
+        said = found or "holds"
+        print(f"{'as expected' if fine else 'SURPRISE   '} | {name} | kills {kills} | {verdict.states} states | {said}", flush=True)
+        if not fine:
+            self.surprises += 1
+            for step in verdict.trace:
+                print(f"                {step}")
+
+    def exit(self):
+        raise SystemExit(1 if self.surprises else 0)
