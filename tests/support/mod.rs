@@ -3,3 +3,5 @@
 
 pub mod child;
 pub mod place;
+pub mod schedule;
+pub mod stepper;
