@@ -10,7 +10,7 @@ use nix::unistd::{Pid, alarm, execv, gettid, getpid, pause};
 use pshared::{Cause, LockResult, Mutex, MutexGuard, Shm, ShmSafe};
 
 use crate::support::child::{self, Child, Peer};
-use crate::support::place::{Place, Scratch};
+use crate::support::place::Scratch;
 use crate::support::schedule::{self, Pinned};
 use crate::support::stepper::{Stepper, mark};
 

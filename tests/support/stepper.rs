@@ -87,21 +87,31 @@ impl Stepper {
 
     /// One instruction, or [`Stop::Asleep`] if it is a system call that sleeps on a futex.
     pub fn step_or_sleep(&self) -> Stop {
+        if !self.is_at_syscall() {
+            return self.step();
+        }
         ptrace::step(self.tid, None).unwrap();
         let mut stop = None;
         schedule::wait_until("the stepped thread stops or sleeps", || {
-            for _ in 0..100 {
-                match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
-                    WaitStatus::StillAlive => {}
-                    status => {
-                        stop = Some(self.read(status));
-                        return true;
-                    }
-                }
+            match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
+                WaitStatus::StillAlive => {}
+                status => stop = Some(self.read(status)),
             }
-            schedule::is_asleep(self.tid.as_raw() as u32)
+            stop.is_some() || schedule::is_asleep(self.tid.as_raw() as u32)
         });
         stop.unwrap_or(Stop::Asleep)
+    }
+
+    /// Whether the next instruction may be a system call.
+    fn is_at_syscall(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let at = ptrace::getregs(self.tid).unwrap().rip;
+            let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(at as usize)).unwrap();
+            code & 0xffff == 0x050f
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        true
     }
 
     /// Lets the stopped thread run to the next entry or exit of a system call, or mark.
