@@ -7,6 +7,7 @@
 
 mod actor;
 mod creators;
+mod hands;
 mod owners;
 #[path = "../support/mod.rs"]
 mod support;

@@ -102,6 +102,17 @@ impl Stepper {
         stop.unwrap_or(Stop::Asleep)
     }
 
+    /// The operation, if the next instruction is a `futex` call; `None` on machines where that can't be told.
+    pub fn next_futex_operation(&self) -> Option<i32> {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_at_syscall() {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let is_futex = registers.rax == libc::SYS_futex as u64;
+            return is_futex.then_some(registers.rsi as i32 & libc::FUTEX_CMD_MASK);
+        }
+        None
+    }
+
     /// Whether the next instruction may be a system call.
     fn is_at_syscall(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
