@@ -186,6 +186,26 @@ fn e13_a_creator_killed_between_its_system_calls() {
     });
 }
 
+/// Where others find the memory at once, between making the value and saying that it is complete.
+#[test]
+fn e13_a_creator_killed_between_value_and_publishing() {
+    const POINTS: usize = 40;
+    let scratch = Scratch::new();
+    let place = &scratch.segments()[0];
+    let length = instructions_to_publishing();
+    let mut whole = 0;
+    for point in 0..=POINTS {
+        let (child, stepper) = creator(place, "create and stop inside");
+        (0..length * point / POINTS).for_each(|_| assert_eq!(stepper.step(), Stop::Stepped));
+        let dead = child.id();
+        stepper.kill();
+        child.kill();
+        whole += usize::from(after_the_death(&scratch, place, dead, CALLS[point % 2]));
+    }
+    println!("creators killed at {POINTS} of {length} instructions after the value was made, {whole} were done");
+    assert!(whole > 0 && whole < POINTS);
+}
+
 #[test]
 fn e14_two_processes_create_at_once() {
     const ROUNDS: u32 = 300;
