@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::unistd::gettid;
 use pshared::{Error, Mutex, Shm, ShmSafe};
 
-use crate::actor::TEST;
+use crate::actor::{LONG, TEST};
 use crate::staged;
 use crate::support::child::{self, Child, Peer};
 use crate::support::place::{Place, Scratch};
@@ -30,7 +30,7 @@ impl Made {
     fn by(&self) -> u32 {
         let first = self.first.load(Ordering::SeqCst);
         assert_eq!(self.last.load(Ordering::SeqCst), first);
-        assert_eq!(*self.numbers.try_lock().unwrap(), [u64::from(first); 300]);
+        assert_eq!(*self.numbers.try_lock_for(LONG).unwrap(), [u64::from(first); 300]);
         first
     }
 }
