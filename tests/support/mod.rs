@@ -4,5 +4,7 @@
 pub mod child;
 pub mod claims;
 pub mod place;
+pub mod schedule;
 pub mod state;
+pub mod stepper;
 pub mod watchdog;

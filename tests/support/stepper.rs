@@ -1,0 +1,192 @@
+//! A thread of another process, driven an instruction or a system call at a time by ptrace, to be killed anywhere.
+//!
+//! The code to be stepped through stands between two [`mark`]s, where the thread stops by itself. A traced process
+//! whose watchdog strikes ends, which the stepper reports as a failure.
+//!
+//! ptrace is by thread: a stepper stays in the thread that made it. Drop it before the [`Child`](super::child::Child)
+//! that it drives: a traced thread that is dead can be reaped only after its tracer has looked.
+
+use std::marker::PhantomData;
+
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::schedule;
+
+/// In the stepped process: stops here until the stepper goes on.
+pub fn mark() {
+    raise(Signal::SIGSTOP).unwrap();
+}
+
+pub struct Stepper {
+    tid: Pid,
+    of_one_thread: PhantomData<*const ()>,
+}
+
+/// What a thread came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The instruction is done.
+    Stepped,
+    /// It is about to make a system call.
+    Entry { number: i64, args: [u64; 6] },
+    /// The system call is done, and nothing else since; errors are negative.
+    Exit { result: i64 },
+    /// It is at a [`mark`].
+    Mark,
+    /// It sleeps in a futex call.
+    Asleep,
+}
+
+impl Stop {
+    /// Whether it is about to sleep in `futex`.
+    pub fn is_futex_wait(self) -> bool {
+        self.futex_operation().is_some_and(|it| matches!(it, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET))
+    }
+
+    /// Whether it is about to change a word and wake sleepers in `futex`.
+    pub fn is_futex_wake_op(self) -> bool {
+        self.futex_operation() == Some(libc::FUTEX_WAKE_OP)
+    }
+
+    fn futex_operation(self) -> Option<i32> {
+        match self {
+            Stop::Entry { number: libc::SYS_futex, args } => Some(args[1] as i32 & libc::FUTEX_CMD_MASK),
+            _ => None,
+        }
+    }
+}
+
+impl Stepper {
+    /// Begins to trace a thread, which runs on.
+    pub fn seize(tid: u32) -> Stepper {
+        let tid = Pid::from_raw(tid as i32);
+        ptrace::seize(tid, Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACESYSGOOD).unwrap();
+        Stepper { tid, of_one_thread: PhantomData }
+    }
+
+    /// Waits until the thread, which runs, comes to its next stop.
+    pub fn stopped(&self) -> Stop {
+        self.read(waitpid(self.tid, Some(WaitPidFlag::__WALL)).unwrap())
+    }
+
+    /// Lets the stopped thread run on to the next [`mark`].
+    pub fn run_to_mark(&self) {
+        ptrace::cont(self.tid, None).unwrap();
+        assert_eq!(self.stopped(), Stop::Mark);
+    }
+
+    /// One instruction; a system call counts as one and must not sleep.
+    pub fn step(&self) -> Stop {
+        ptrace::step(self.tid, None).unwrap();
+        self.stopped()
+    }
+
+    /// One instruction, or [`Stop::Asleep`] if it is a system call that sleeps on a futex.
+    pub fn step_or_sleep(&self) -> Stop {
+        if !self.is_at_syscall() {
+            return self.step();
+        }
+        ptrace::step(self.tid, None).unwrap();
+        let mut stop = None;
+        schedule::wait_until("the stepped thread stops or sleeps", || {
+            match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
+                WaitStatus::StillAlive => {}
+                status => stop = Some(self.read(status)),
+            }
+            stop.is_some() || schedule::is_asleep(self.tid.as_raw() as u32)
+        });
+        stop.unwrap_or(Stop::Asleep)
+    }
+
+    /// The operation, if the next instruction is a `futex` call; `None` on machines where that can't be told.
+    pub fn next_futex_operation(&self) -> Option<i32> {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_at_syscall() {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let is_futex = registers.rax == libc::SYS_futex as u64;
+            return is_futex.then_some(registers.rsi as i32 & libc::FUTEX_CMD_MASK);
+        }
+        None
+    }
+
+    /// Whether the next instruction may be a system call.
+    fn is_at_syscall(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let at = ptrace::getregs(self.tid).unwrap().rip;
+            let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(at as usize)).unwrap();
+            code & 0xffff == 0x050f
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        true
+    }
+
+    /// Lets the stopped thread run to the next entry or exit of a system call, or mark.
+    pub fn to_syscall(&self) -> Stop {
+        self.run_to_syscall();
+        self.stopped()
+    }
+
+    /// The same without waiting: ask [`stopped`](Stepper::stopped).
+    pub fn run_to_syscall(&self) {
+        ptrace::syscall(self.tid, None).unwrap();
+    }
+
+    /// Lets the stopped thread run until it sleeps on a futex; woken, it will stop as it leaves that call.
+    pub fn run_until_asleep(&self) {
+        while !self.to_syscall().is_futex_wait() {}
+        self.run_to_syscall();
+        schedule::wait_until_asleep(self.tid.as_raw() as u32);
+    }
+
+    /// Lets the stopped thread run on, unobserved.
+    pub fn detach(self) {
+        ptrace::detach(self.tid, None).unwrap();
+        std::mem::forget(self);
+    }
+
+    /// SIGKILL to its process, and waits until the thread is dead.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    fn read(&self, status: WaitStatus) -> Stop {
+        match status {
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => Stop::Stepped,
+            WaitStatus::Stopped(_, Signal::SIGSTOP) => Stop::Mark,
+            WaitStatus::PtraceSyscall(_) => self.syscall(),
+            other => panic!("the stepped process ended or was interrupted: {other:?}"),
+        }
+    }
+
+    fn syscall(&self) -> Stop {
+        let info = ptrace::syscall_info(self.tid).unwrap();
+        match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY => {
+                // SAFETY: the kernel says that it filled this member.
+                let entry = unsafe { info.u.entry };
+                Stop::Entry { number: entry.nr as i64, args: entry.args }
+            }
+            // SAFETY: as above.
+            libc::PTRACE_SYSCALL_INFO_EXIT => Stop::Exit { result: unsafe { info.u.exit.sval } },
+            other => panic!("neither entry nor exit: {other}"),
+        }
+    }
+}
+
+impl Drop for Stepper {
+    fn drop(&mut self) {
+        // Fails only if it is dead already. A signal to one thread's id is for its whole process.
+        let _ = kill(self.tid, Signal::SIGKILL);
+        loop {
+            match waitpid(self.tid, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD | Errno::ESRCH) => return,
+                _ => {}
+            }
+        }
+    }
+}
