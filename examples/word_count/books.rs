@@ -21,7 +21,7 @@ pub const MAX_WORKERS: usize = 128;
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Job {
-    books: Mutex<Undo<Books>>,
+    pub books: Mutex<Undo<Books>>,
 }
 
 impl Job {

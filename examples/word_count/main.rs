@@ -7,12 +7,13 @@
 //! - `books.rs` is the struct that all processes share, and how it is repaired when one dies in the middle of a change:
 //!   start reading there.
 //! - `worker.rs` is a worker process: take a file, count it, enter the counts, take the next.
-//! - `boss.rs` is the process that you start: it starts the workers, kills some if asked, replaces whoever died.
+//! - `boss.rs` is the process that you start; `crew.rs` starts workers for it, kills some if asked, replaces the dead.
 //! - `count.rs` counts one file, `report.rs` words the outcome.
 
 mod books;
 mod boss;
 mod count;
+mod crew;
 mod report;
 mod worker;
 
@@ -34,7 +35,7 @@ struct Cli {
     processes: Option<u32>,
 
     /// Kill this many workers with SIGKILL, at random moments
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     kill: u32,
 
     /// What a word begins with: GNU wc before 9.5 takes printable characters only, later ones anything but white space
