@@ -26,31 +26,37 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     // As many files are held back as workers are to be killed: no kill comes after the end of the work.
     let job = Shm::create(&name, || Ok(Job::new(files, cli.kill)))?;
     let name = Name(name);
-    let (killed, unreadable) = supervise(&job, &name, files, cli)?;
+    let outcome = supervise(&job, &name, files, cli)?;
     drop(name);
 
-    for &(file, errno) in &unreadable {
+    for &(file, errno) in &outcome.unreadable {
         eprintln!("word_count: {}: {}", report::quoted(&cli.files[file as usize]), report::system_message(errno));
     }
     let (totals, taken_over) = job.change(|books| (books.totals, books.taken_over))?;
     if cli.kill > 0 {
-        let repairs = job.repairs()?;
+        let (killed, repairs) = (outcome.killed, job.repairs()?);
         eprintln!("word_count: workers killed: {killed}, inside the lock: {repairs}, files begun again: {taken_over}");
     }
     let width = report::number_width(&cli.files);
     writeln!(io::stdout(), "{:>width$} {:>width$} {:>width$} total", totals.lines, totals.words, totals.bytes)?;
-    Ok(if unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Sees to it that the workers get through all files; returns how many of them it killed, and the files that couldn't
-/// be read, each with its errno.
-fn supervise(job: &Job, name: &Name, files: u32, cli: &Cli) -> Result<(u32, Vec<(u32, i32)>), Box<dyn Error>> {
+/// What is known at the end besides what the books say.
+struct Outcome {
+    killed: u32,
+    /// Files that couldn't be read, each with its errno.
+    unreadable: Vec<(u32, i32)>,
+}
+
+/// Sees to it that the workers get through all files.
+fn supervise(job: &Job, name: &Name, files: u32, cli: &Cli) -> Result<Outcome, Box<dyn Error>> {
     let mut unreadable = Vec::new();
     let mut kills = random_moments(cli.kill, files);
     let mut crew = Crew::start(&name.0, cli.processes())?;
     let bar = progress_bar(files);
     while crew.is_at_work() {
-        thread::sleep(Duration::from_micros(random(200).into()));
+        thread::sleep(Duration::from_micros(if kills.is_empty() { 1000 } else { random(200).into() }));
         let progress = job.change(Books::progress)?;
         unreadable.extend(progress.unreadable);
         bar.set_position(progress.done.into());
@@ -63,7 +69,7 @@ fn supervise(job: &Job, name: &Name, files: u32, cli: &Cli) -> Result<(u32, Vec<
     }
     bar.finish_and_clear();
     unreadable.sort_unstable();
-    Ok((crew.killed(), unreadable))
+    Ok(Outcome { killed: crew.killed(), unreadable })
 }
 
 fn unique_name() -> String {
@@ -71,7 +77,7 @@ fn unique_name() -> String {
     format!("word_count-{}-{}", process::id(), now.as_nanos())
 }
 
-/// The job's name in shared memory, for as long as a worker may have to be started.
+/// The job's name in shared memory, kept for as long as a worker may have to be started.
 struct Name(String);
 
 impl Drop for Name {

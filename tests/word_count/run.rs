@@ -33,35 +33,54 @@ pub fn rule_of_wc() -> &'static str {
 
 /// A run of the example, which leaves nothing in shared memory.
 pub fn word_count(options: &[&str], files: &[impl AsRef<OsStr>]) -> Output {
-    let boss = start(options, files);
+    let boss = Boss::start(options, files);
     let pid = boss.id();
-    let output = finish(boss);
+    let output = boss.finish();
     assert_eq!(names_of(pid), Vec::<String>::new(), "left behind");
     output
 }
 
-pub fn start(options: &[&str], files: &[impl AsRef<OsStr>]) -> Child {
-    Command::new(example())
-        .args(options)
-        .args(files)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+/// The example while it runs; dropped, it is killed.
+pub struct Boss(Option<Child>);
+
+impl Boss {
+    pub fn start(options: &[&str], files: &[impl AsRef<OsStr>]) -> Boss {
+        let mut command = Command::new(example());
+        command.args(options).args(files).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Boss(Some(command.spawn().unwrap()))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
+
+    /// Waits for the end of a run whose output fits the pipes' buffers.
+    pub fn finish(mut self) -> Output {
+        let deadline = Instant::now() + WATCHDOG;
+        while self.0.as_mut().unwrap().try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "hangs");
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
 }
 
-/// Waits for the end of a run whose output fits the pipes' buffers.
-pub fn finish(mut boss: Child) -> Output {
-    let deadline = Instant::now() + WATCHDOG;
-    while boss.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            boss.kill().unwrap();
-            panic!("hangs: {:?}", boss.wait_with_output());
+impl Drop for Boss {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.0.take() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
-        thread::sleep(Duration::from_millis(1));
     }
-    boss.wait_with_output().unwrap()
+}
+
+/// Processes that are killed in the end, in case that they are still there.
+pub struct Doomed(pub Vec<u32>);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        self.0.iter().filter(|&&pid| is_running(pid)).for_each(|&pid| send(Signal::SIGKILL, pid));
+    }
 }
 
 pub fn wait_for<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
@@ -169,10 +188,10 @@ impl TempDir {
         path
     }
 
-    /// A file of zeros that takes no space.
+    /// A file of zeros that takes no space; one that is there gets this length.
     pub fn hollow(&self, name: &str, len: u64) -> PathBuf {
         let path = self.path.join(name);
-        File::create(&path).unwrap().set_len(len).unwrap();
+        File::options().create(true).truncate(false).write(true).open(&path).unwrap().set_len(len).unwrap();
         path
     }
 }
