@@ -49,6 +49,13 @@ pub unsafe trait RawMutex: Send + Sync + Sized + 'static {
     /// forked from, and was not given back before.
     unsafe fn unlock(&self, held: Self::Held);
 
+    /// `held` with the one bit set that it keeps for the guard: a guard of two words stays in registers, one of three
+    /// goes through memory.
+    fn mark(held: Self::Held) -> Self::Held;
+
+    /// Whether that bit is set.
+    fn is_marked(held: Self::Held) -> bool;
+
     /// Whether `held` was got by the process that this one was forked from.
     fn is_inherited(&self, held: Self::Held) -> bool;
 

@@ -41,6 +41,16 @@ unsafe impl RawMutex for RobustWord {
         unsafe { self.release(held) };
     }
 
+    #[inline]
+    fn mark(held: Self::Held) -> Self::Held {
+        held.mark()
+    }
+
+    #[inline]
+    fn is_marked(held: Self::Held) -> bool {
+        held.is_marked()
+    }
+
     fn is_inherited(&self, held: Self::Held) -> bool {
         held.is_inherited()
     }

@@ -14,9 +14,8 @@ use crate::poison::Poison;
 
 /// How this thread holds a lock.
 struct Hold<B: Backend> {
+    /// Marked if the thread was panicking already when it took the lock: that panic says nothing of the data.
     held: <B::Mutex as RawMutex>::Held,
-    /// The thread was panicking already when it took the lock, so that panic says nothing of the data.
-    was_panicking: bool,
     /// The kernel and the backends know owners as threads.
     not_send: PhantomData<*const ()>,
 }
@@ -37,7 +36,7 @@ impl<B: Backend> Hold<B> {
     /// `raw` is held in this way, and is not given back a second time.
     #[inline(always)]
     unsafe fn release(self, raw: &B::Mutex, poison: &Poison) {
-        if thread::panicking() && !self.was_panicking && !raw.is_inherited(self.held) {
+        if thread::panicking() && !B::Mutex::is_marked(self.held) && !raw.is_inherited(self.held) {
             poison.note(Cause::Panicked);
         }
         // SAFETY: the caller's promise.
@@ -71,7 +70,8 @@ impl<'a, T: ?Sized, B: Backend> MutexGuard<'a, T, B> {
     /// The calling thread has just taken `lock`, and `held` is what it got.
     #[inline]
     pub(super) unsafe fn new(lock: &'a Mutex<T, B>, held: <B::Mutex as RawMutex>::Held) -> Self {
-        MutexGuard { lock, hold: Hold { held, was_panicking: thread::panicking(), not_send: PhantomData } }
+        let held = if thread::panicking() { B::Mutex::mark(held) } else { held };
+        MutexGuard { lock, hold: Hold { held, not_send: PhantomData } }
     }
 
     #[inline]

@@ -96,13 +96,25 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
-/// What a holder keeps: the process's generation when it locked, and in bit 31 whether the word joined the robust list.
+/// What a holder keeps: the process's generation when it locked, in bit 31 whether the word joined the robust list, and in
+/// bit 30 what the guard wants to remember.
 /// One number, so that it is moved about in one piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Held(u32);
 
 impl Held {
     const LINKED: u32 = 1 << 31;
+    const MARK: u32 = 1 << 30;
+
+    #[inline]
+    pub(crate) fn mark(self) -> Held {
+        Held(self.0 | Held::MARK)
+    }
+
+    #[inline]
+    pub(crate) fn is_marked(self) -> bool {
+        self.0 & Held::MARK != 0
+    }
 
     #[inline]
     fn linked(me: &Thread) -> Held {
@@ -126,7 +138,7 @@ impl Held {
 
     #[inline]
     fn is_of(self, me: &Thread) -> bool {
-        me.is_current(self.0 & !Held::LINKED)
+        me.is_current(self.0 & !(Held::LINKED | Held::MARK))
     }
 }
 

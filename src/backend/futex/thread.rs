@@ -454,8 +454,8 @@ pub(crate) fn pid_namespace() -> Result<u64> {
 fn enter_process(word: &AtomicU32) -> Result<u32> {
     let mut generation = word.load(Ordering::Relaxed);
     if generation == 0 {
-        // 31 bits, see Held; they start over only after 2^31 processes in one line of ancestors.
-        let new = GIVEN.fetch_add(1, Ordering::Relaxed) % 0x7fff_fffe + 1;
+        // 30 bits, see Held; they start over only after 2^30 processes in one line of ancestors.
+        let new = GIVEN.fetch_add(1, Ordering::Relaxed) % 0x3fff_fffe + 1;
         generation = match word.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => new,
             Err(other) => other,
