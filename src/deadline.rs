@@ -58,8 +58,13 @@ impl Deadline {
 
     /// The moment, or `slice` from now if that is earlier.
     pub(crate) fn or_slice(deadline: Option<Deadline>, slice: Duration) -> TimeSpec {
-        let slice = clock::monotonic() + TimeSpec::nanoseconds(i64::try_from(slice.as_nanos()).unwrap_or(i64::MAX / 2));
+        let slice = Deadline::slice(slice);
         deadline.map_or(slice, |d| d.0.min(slice))
+    }
+
+    /// `slice` from now, for a sleep that is repeated.
+    pub(crate) fn slice(slice: Duration) -> TimeSpec {
+        clock::monotonic() + TimeSpec::nanoseconds(i64::try_from(slice.as_nanos()).unwrap_or(i64::MAX / 2))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
 pub(crate) mod publish;
+pub(crate) mod relay;
 pub(crate) mod robust;
 pub(crate) mod spin;
 pub(crate) mod thread;

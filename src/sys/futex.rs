@@ -1,6 +1,6 @@
 //! futex(2), always the process-shared kind.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -18,9 +18,12 @@ pub(crate) enum Wake {
     Interrupted,
 }
 
+/// How many words [`wait_any`] takes (`FUTEX_WAITV_MAX`).
+pub(crate) const WAIT_ANY_MAX: usize = 128;
+
 /// `futex(FUTEX_WAIT_BITSET)` until `until` on the monotonic clock, or for ever.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Option<TimeSpec>) -> Result<Wake, Errno> {
-    let until = until.map(|t| libc::timespec { tv_sec: t.tv_sec(), tv_nsec: t.tv_nsec() });
+    let until = until.map(timespec);
     let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the word and the timespec outlive the call; the kernel only reads them.
     let done = unsafe {
@@ -34,15 +37,54 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Option<TimeSpec>) -> 
             libc::FUTEX_BITSET_MATCH_ANY,
         )
     };
-    if done == 0 {
-        return Ok(Wake::Woken);
+    if done == 0 { Ok(Wake::Woken) } else { woken_otherwise() }
+}
+
+/// A word and what it is expected to hold: `struct futex_waitv`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Expected<'a>(libc::futex_waitv, std::marker::PhantomData<&'a AtomicU32>);
+
+impl<'a> Expected<'a> {
+    pub(crate) fn new(word: &'a AtomicU32, value: u32) -> Expected<'a> {
+        // SAFETY: integers only, so zeroes are a value; the reserved field must be 0.
+        let mut entry: libc::futex_waitv = unsafe { std::mem::zeroed() };
+        entry.val = u64::from(value);
+        entry.uaddr = word.as_ptr().expose_provenance() as u64;
+        entry.flags = libc::FUTEX2_SIZE_U32 as u32; // and not FUTEX2_PRIVATE
+        Expected(entry, std::marker::PhantomData)
     }
+
+    /// Whether the word still holds the value.
+    pub(crate) fn holds(&self) -> bool {
+        // SAFETY: made from a reference that lives as long as `'a`.
+        let word = unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) };
+        u64::from(word.load(Ordering::Relaxed)) == self.0.val
+    }
+}
+
+/// `futex_waitv` (Linux 5.16) until `until` on the monotonic clock, or for ever: sleeps on all the words at once, at most
+/// [`WAIT_ANY_MAX`] of them, compared and queued on in their order.
+pub(crate) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
+    let until = until.map(timespec);
+    let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the words and the timespec outlive the call; the kernel only reads them.
+    let done =
+        unsafe { libc::syscall(libc::SYS_futex_waitv, words.as_ptr(), words.len(), 0, until, libc::CLOCK_MONOTONIC) };
+    if done >= 0 { Ok(Wake::Woken) } else { woken_otherwise() }
+}
+
+fn woken_otherwise() -> Result<Wake, Errno> {
     match Errno::last() {
         Errno::EAGAIN => Ok(Wake::Changed),
         Errno::ETIMEDOUT => Ok(Wake::TimedOut),
         Errno::EINTR => Ok(Wake::Interrupted),
         other => Err(other),
     }
+}
+
+fn timespec(at: TimeSpec) -> libc::timespec {
+    libc::timespec { tv_sec: at.tv_sec(), tv_nsec: at.tv_nsec() }
 }
 
 /// `futex(FUTEX_WAKE)`: wakes at most `count` sleepers and says how many there were.
@@ -52,26 +94,46 @@ pub(crate) fn wake(word: &AtomicU32, count: i32) -> Result<usize, Errno> {
     usize::try_from(woken).map_err(|_| Errno::last())
 }
 
-/// `futex(FUTEX_WAKE_OP)`: clears bit `bit` of the word and wakes everybody who sleeps on it, as one step for sleepers
-/// and for SIGKILL.
-pub(crate) fn clear_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize, Errno> {
-    wake_all_after(word, libc::FUTEX_OP_ANDN, bit)
+/// What [`wake_and_change`] does to a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    /// Adds a number below 2048.
+    Add(u32),
+    /// Clears the bit of this number.
+    ClearBit(u32),
+    /// Stores 1 in the bit of this number and 0 in all others.
+    SetToBit(u32),
 }
 
-/// `futex(FUTEX_WAKE_OP)`: stores `1 << bit` and wakes everybody who sleeps on the word, as one step.
-pub(crate) fn set_to_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize, Errno> {
-    wake_all_after(word, libc::FUTEX_OP_SET, bit)
+impl Change {
+    /// `FUTEX_OP(op, oparg, cmp, cmparg)`. The 12 bits of an operand sign-extend, so bits are given by number. The
+    /// comparison decides about a second wake, which nobody here wants: no word of ours is ever `0xffff_ffff`.
+    fn encoded(self) -> u32 {
+        let (operation, operand) = match self {
+            Change::Add(number) => (libc::FUTEX_OP_ADD, number & 0x7ff),
+            Change::ClearBit(bit) => (libc::FUTEX_OP_ANDN | libc::FUTEX_OP_OPARG_SHIFT, bit),
+            Change::SetToBit(bit) => (libc::FUTEX_OP_SET | libc::FUTEX_OP_OPARG_SHIFT, bit),
+        };
+        (operation as u32 & 0xf) << 28 | (libc::FUTEX_OP_CMP_EQ as u32 & 0xf) << 24 | operand << 12 | 0xfff
+    }
 }
 
-fn wake_all_after(word: &AtomicU32, operation: i32, bit: u32) -> Result<usize, Errno> {
-    // The operand is 12 bits and sign-extends; shifted it is 1 << bit. The comparison wakes nobody who isn't woken
-    // already: both words are the same.
-    let encoded = ((operation | libc::FUTEX_OP_OPARG_SHIFT) as u32 & 0xf) << 28
-        | (libc::FUTEX_OP_CMP_EQ as u32 & 0xf) << 24
-        | (bit & 0xfff) << 12;
-    // SAFETY: the word outlives the call and is an atomic that the kernel may change atomically.
+/// `futex(FUTEX_WAKE_OP)`: changes `word` and wakes at most `count` sleepers on `on`, which may be the same word, as one
+/// step for sleepers and for SIGKILL; says how many were woken.
+pub(crate) fn wake_and_change(on: &AtomicU32, count: i32, word: &AtomicU32, change: Change) -> Result<usize, Errno> {
+    // SAFETY: the words outlive the call and are atomics that the kernel may change atomically.
     let woken = unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE_OP, i32::MAX, 0usize, word.as_ptr(), encoded)
+        libc::syscall(libc::SYS_futex, on.as_ptr(), libc::FUTEX_WAKE_OP, count, 0usize, word.as_ptr(), change.encoded())
     };
     usize::try_from(woken).map_err(|_| Errno::last())
+}
+
+/// Clears bit `bit` of the word and wakes everybody who sleeps on it, as one step.
+pub(crate) fn clear_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize, Errno> {
+    wake_and_change(word, i32::MAX, word, Change::ClearBit(bit))
+}
+
+/// Stores `1 << bit` and wakes everybody who sleeps on the word, as one step.
+pub(crate) fn set_to_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize, Errno> {
+    wake_and_change(word, i32::MAX, word, Change::SetToBit(bit))
 }

@@ -232,6 +232,16 @@ impl Thread {
         compiler_fence(Ordering::SeqCst);
     }
 
+    /// Announces to the kernel that this thread sleeps on `word`, or has just been woken there: if it dies, and nobody
+    /// owns the word, another sleeper is woken. Needs a fresh state, as everything that is announced.
+    #[inline]
+    pub(crate) fn set_pending_word(&self, word: &AtomicU32) {
+        // Exposed: the kernel uses the address. It reads nothing there but the word.
+        let address = std::ptr::from_ref(word).expose_provenance();
+        self.head().pending.set(address + LINK_AT - WORD_AT);
+        compiler_fence(Ordering::SeqCst);
+    }
+
     /// Takes the announcement back.
     #[inline]
     pub(crate) fn clear_pending(&self) {
