@@ -21,8 +21,8 @@ use std::ptr::NonNull;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::backend::futex::held::Held;
 use crate::backend::futex::publish::Entered;
-use crate::backend::futex::robust::Held;
 use crate::backend::{RawMutex, Refused};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};

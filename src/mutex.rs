@@ -100,7 +100,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     /// - [`Failed`](LockError::Failed): see [`Error`](crate::Error); the lock was not taken.
     #[inline(always)]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T, B>> {
-        self.lock_with(Patience::Forever)
+        self.lock_with(|| Patience::Forever)
     }
 
     /// Takes the lock if nobody has it.
@@ -110,7 +110,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     /// As [`lock`](Mutex::lock), and [`WouldBlock`](LockError::WouldBlock) if somebody has it, this thread included.
     #[inline(always)]
     pub fn try_lock(&self) -> LockResult<MutexGuard<'_, T, B>> {
-        self.lock_with(Patience::None)
+        self.lock_with(|| Patience::None)
     }
 
     /// Takes the lock, waiting for at most `timeout`, by the monotonic clock. A lock that is free is taken however
@@ -120,7 +120,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     ///
     /// As [`lock`](Mutex::lock), and [`TimedOut`](LockError::TimedOut), never before the time is up.
     pub fn try_lock_for(&self, timeout: Duration) -> LockResult<MutexGuard<'_, T, B>> {
-        self.lock_with(Patience::for_duration(timeout))
+        self.lock_with(|| Patience::for_duration(timeout))
     }
 
     /// Takes the lock, waiting until `deadline` at most.
@@ -129,7 +129,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     ///
     /// As [`try_lock_for`](Mutex::try_lock_for).
     pub fn try_lock_until(&self, deadline: Instant) -> LockResult<MutexGuard<'_, T, B>> {
-        self.lock_with(Patience::until(deadline))
+        self.lock_with(|| Patience::until(deadline))
     }
 
     /// Takes the lock; if it is poisoned, lets `repair` put the data right and clears the poison.
@@ -153,7 +153,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     }
 
     #[inline(always)]
-    fn lock_with(&self, patience: Patience) -> LockResult<MutexGuard<'_, T, B>> {
+    fn lock_with(&self, patience: impl FnOnce() -> Patience) -> LockResult<MutexGuard<'_, T, B>> {
         // Written so that the guard stays in registers on the way through: the contended way hands its results back in
         // registers too, and its error through memory of its own.
         let held = match self.raw.lock_at_once() {
@@ -178,10 +178,10 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     #[inline(never)]
     fn lock_contended(
         &self,
-        patience: Patience,
+        patience: impl FnOnce() -> Patience,
         refused: &mut Option<Refused>,
     ) -> Option<<B::Mutex as RawMutex>::Held> {
-        match self.raw.lock(patience) {
+        match self.raw.lock(patience()) {
             Ok(Acquired { held, owner_died }) => {
                 if owner_died {
                     // Before anything else: if this thread dies too, the word says so again.

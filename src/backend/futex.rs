@@ -1,5 +1,6 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod held;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
@@ -25,7 +26,7 @@ impl Backend for Futex {
 // and back by that thread, or by the kernel or another thread after its death.
 unsafe impl RawMutex for RobustWord {
     const UNLOCKED: Self = RobustWord::new();
-    type Held = robust::Held;
+    type Held = held::Held;
 
     #[inline(always)]
     fn lock_at_once(&self) -> Option<Self::Held> {

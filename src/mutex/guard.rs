@@ -36,11 +36,19 @@ impl<B: Backend> Hold<B> {
     /// `raw` is held in this way, and is not given back a second time.
     #[inline(always)]
     unsafe fn release(self, raw: &B::Mutex, poison: &Poison) {
-        if thread::panicking() && !B::Mutex::is_marked(self.held) && !raw.is_inherited(self.held) {
-            poison.note(Cause::Panicked);
+        if thread::panicking() {
+            self.note_panic(raw, poison);
         }
         // SAFETY: the caller's promise.
         unsafe { raw.unlock(self.held) };
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_panic(self, raw: &B::Mutex, poison: &Poison) {
+        if !B::Mutex::is_marked(self.held) && !raw.is_inherited(self.held) {
+            poison.note(Cause::Panicked);
+        }
     }
 }
 

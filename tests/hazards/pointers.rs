@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use nix::unistd::gettid;
-use pshared::{LockError, Shm};
+use pshared::{Error, LockError, Shm};
 
 use crate::fenced::Fenced;
 use crate::neighbours::{Foreign, Holder, Item};
 use crate::scene::{
-    BACK, Locks, NEXT, alone, anonymous, die, entry, fork, is_marked, links, recover, robust_list, until, use_up,
+    BACK, Locks, NEXT, WORD, alone, anonymous, die, entry, fork, is_marked, links, raw, recover, robust_list, until,
+    use_up,
 };
 
 /// Where the thread's robust list begins: a place in private memory that peers can guess.
@@ -164,6 +165,27 @@ fn u4_nor_where_private_memory_looks_like_an_entry_of_the_list() {
                     stage.run(&Case { taken: &taken, scribbled, link: NEXT, pointer, first_back }, &forged);
                 }
             }
+        }
+    });
+}
+
+#[test]
+fn u4_a_word_scribbled_free_is_not_taken_twice_by_its_owner() {
+    alone(|| {
+        let cell = anonymous();
+        for behind in [0, 1, 6] {
+            let guards: Vec<_> = cell.locks[1..][..behind].iter().map(|lock| lock.lock().unwrap()).collect();
+            let lock = &cell.locks[0];
+            let guard = lock.lock().unwrap();
+            let list = robust_list();
+            raw(lock)[WORD].store(0, SeqCst);
+            assert!(matches!(lock.lock(), Err(LockError::Failed(Error::Corrupted { .. }))), "{behind} behind");
+            assert_eq!(robust_list().0, list.0, "linked once");
+            drop(guard);
+            drop(guards);
+            assert_eq!(robust_list(), (vec![], 0), "{behind} behind");
+            recover(lock);
+            use_up(lock);
         }
     });
 }

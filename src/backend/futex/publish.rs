@@ -15,7 +15,8 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::robust::{Held, Kind, OWNER, READY, READY_BIT, RobustWord};
+use super::held::Held;
+use super::robust::{Kind, OWNER, READY, READY_BIT, RobustWord};
 use super::thread;
 use crate::backend::{Acquired, Refused};
 use crate::deadline::Patience;

@@ -48,6 +48,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::held::Held;
 use super::spin::Spin;
 use super::thread::{self, Thread};
 use crate::backend::{Acquired, Refused};
@@ -95,52 +96,6 @@ pub struct RobustWord {
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, word), WORD_AT);
 static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK_AT);
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
-
-/// What a holder keeps: the process's generation when it locked, in bit 31 whether the word joined the robust list, and in
-/// bit 30 what the guard wants to remember.
-/// One number, so that it is moved about in one piece.
-#[derive(Clone, Copy, Debug)]
-pub struct Held(u32);
-
-impl Held {
-    const LINKED: u32 = 1 << 31;
-    const MARK: u32 = 1 << 30;
-
-    #[inline]
-    pub(crate) fn mark(self) -> Held {
-        Held(self.0 | Held::MARK)
-    }
-
-    #[inline]
-    pub(crate) fn is_marked(self) -> bool {
-        self.0 & Held::MARK != 0
-    }
-
-    #[inline]
-    fn linked(me: &Thread) -> Held {
-        Held(me.generation() | Held::LINKED)
-    }
-
-    fn unlinked(me: &Thread) -> Held {
-        Held(me.generation())
-    }
-
-    #[inline]
-    fn is_linked(self) -> bool {
-        self.0 & Held::LINKED != 0
-    }
-
-    /// Whether it is the copy, in a forked child, of what the parent holds.
-    #[inline]
-    pub(crate) fn is_inherited(self) -> bool {
-        !thread::with(|me| self.is_of(me))
-    }
-
-    #[inline]
-    fn is_of(self, me: &Thread) -> bool {
-        me.is_current(self.0 & !(Held::LINKED | Held::MARK))
-    }
-}
 
 #[inline]
 const fn owner(word: u32) -> u32 {
@@ -232,23 +187,29 @@ impl RobustWord {
     #[inline(always)]
     pub(crate) fn acquire_at_once(&self) -> Option<Held> {
         thread::with(|me| {
+            // All that is needed is looked up first: what comes between the two locked instructions of a lock and its
+            // unlock is paid in full, and beyond each of them the compiler would look things up again.
             let settled = self.settled.load(Ordering::Relaxed);
-            if !me.is_fresh() || settled != me.namespace() {
+            let Some(alone) = me.alone() else { return None };
+            if settled != me.namespace() {
                 return if settled == 0 { self.acquire_unsettled_at_once(me) } else { None };
             }
-            let room = me.room()?;
-            if self.stamp.load(Ordering::Relaxed) != me.stamp() && self.has_stamp_of_an_earlier(me) {
+            let mine = me.stamp();
+            let stamp = self.stamp.load(Ordering::Relaxed);
+            if stamp != mine && stamp as u32 == mine as u32 {
+                return None; // of an earlier thread of this one's id
+            }
+            alone.set_pending(self);
+            if self.word.compare_exchange(0, mine as u32, Ordering::Acquire, Ordering::Relaxed).is_err() {
+                alone.clear_pending();
                 return None;
             }
-            me.set_pending(self);
-            if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_err() {
-                me.clear_pending();
-                return None;
+            if self.stamp.load(Ordering::Relaxed) != mine {
+                self.stamp.store(mine, Ordering::Relaxed);
             }
-            self.stamp.store(me.stamp(), Ordering::Relaxed);
             // Pending stays set: libc may use it meanwhile, the list entry covers us.
-            me.link_at(self, room);
-            Some(Held::linked(me))
+            alone.link(self);
+            Some(alone.held())
         })
     }
 
@@ -271,17 +232,34 @@ impl RobustWord {
     /// Takes the word, waiting as long as `patience` says.
     #[cold]
     pub(crate) fn acquire(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
-        thread::with(|me| self.acquire_contended(me, patience, Kind::Lock))
+        thread::with(|me| match self.acquire_beside_others(me) {
+            Some(held) => Ok(Acquired { held, owner_died: false }),
+            None => self.acquire_contended(me, patience, Kind::Lock),
+        })
+    }
+
+    /// Takes the word if it is free and nothing else is to be done, for a thread that holds other locks.
+    fn acquire_beside_others(&self, me: &Thread) -> Option<Held> {
+        let settled = self.settled.load(Ordering::Relaxed);
+        if settled == 0 {
+            return self.acquire_unsettled_at_once(me);
+        }
+        let ready = me.is_fresh() && settled == me.namespace() && me.has_room();
+        if !ready || self.has_stamp_of_an_earlier(me) || me.has(self) {
+            return None;
+        }
+        me.set_pending(self);
+        if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_err() {
+            me.clear_pending();
+            return None;
+        }
+        Some(self.taken(me, true))
     }
 
     /// What a thread does when the word has become its own.
     pub(super) fn taken(&self, me: &Thread, linked: bool) -> Held {
         self.stamp.store(me.stamp(), Ordering::Relaxed);
-        if !linked {
-            return Held::unlinked(me);
-        }
-        me.link(self);
-        Held::linked(me)
+        if linked { me.link(self) } else { me.held_unlinked() }
     }
 
     /// Takes a word that isn't simply free and settled, in a thread whose state may be stale.
@@ -327,6 +305,10 @@ impl RobustWord {
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if owner(word) == 0 {
+                if !matches!(kind, Kind::Unsettled) && me.has(self) {
+                    // Free, and on this thread's list: somebody scribbled over a word that this thread owns.
+                    return Err(self.give_up_corrupt(word));
+                }
                 if self.try_take(me, word, slept) {
                     spin.paid();
                     return Ok(word & OWNER_DIED != 0);
@@ -447,49 +429,54 @@ impl RobustWord {
     #[inline(always)]
     pub(crate) unsafe fn release(&self, held: Held) {
         thread::with(|me| {
-            match me.below_newest(self) {
-                Some(below) if held.is_linked() && held.is_of(me) => {
-                    me.set_pending(self);
-                    me.unlink_newest(below);
-                }
-                _ => return self.release_elsewhere(me, held),
+            let Some(alone) = me.alone_with(self, held) else { return self.release_elsewhere(held) };
+            let tid = me.tid();
+            alone.set_pending(self);
+            alone.unlink();
+            if self.word.compare_exchange(tid, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                return self.release_contended(held);
             }
-            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
-                self.release_contended(me);
-            }
-            me.clear_pending();
+            alone.clear_pending();
         });
     }
 
-    /// Gives back a word that isn't simply the newest on this thread's list.
+    /// Gives back a word that isn't simply the only one on this thread's list.
     #[cold]
     #[inline(never)]
-    fn release_elsewhere(&self, me: &Thread, held: Held) {
-        if !held.is_of(me) {
-            return;
-        }
-        if held.is_linked() {
-            me.set_pending(self);
-            me.unlink(self);
-        }
-        if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
-            self.release_contended(me);
-        }
-        if held.is_linked() {
-            me.clear_pending();
-        }
+    fn release_elsewhere(&self, held: Held) {
+        thread::with(|me| {
+            if !me.is_holder(held) {
+                return;
+            }
+            if held.is_linked() {
+                me.set_pending(self);
+                me.unlink(self);
+            }
+            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                return self.release_contended(held);
+            }
+            if held.is_linked() {
+                me.clear_pending();
+            }
+        });
     }
 
+    /// Gives back a word that isn't on this thread's list any more, or never was.
     #[cold]
     #[inline(never)]
-    fn release_contended(&self, me: &Thread) {
-        let free = |word| (owner(word) == me.tid()).then_some(word & WAITERS);
-        match self.word.fetch_update(Ordering::Release, Ordering::Relaxed, free) {
-            Ok(word) if word & WAITERS != 0 => self.wake_one(),
-            Ok(_) => {}
-            // Not ours any more: somebody scribbled over it. What stands there is left for waiters to make out.
-            Err(_) => {}
-        }
+    fn release_contended(&self, held: Held) {
+        thread::with(|me| {
+            let free = |word| (owner(word) == me.tid()).then_some(word & WAITERS);
+            match self.word.fetch_update(Ordering::Release, Ordering::Relaxed, free) {
+                Ok(word) if word & WAITERS != 0 => self.wake_one(),
+                Ok(_) => {}
+                // Not ours any more: somebody scribbled over it. What stands there is left for waiters to make out.
+                Err(_) => {}
+            }
+            if held.is_linked() {
+                me.clear_pending();
+            }
+        });
     }
 
     /// Wakes a sleeper; where there was none, W goes, together with waking everybody who came in between.

@@ -33,6 +33,7 @@ use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
 
+use super::held::Held;
 use super::robust::RobustWord;
 use crate::error::{Error, Result};
 use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT, WORD_AT};
@@ -58,7 +59,8 @@ pub(crate) struct Thread {
     generation: Cell<u32>,
     /// The pid namespace's inode number; they fit 32 bits, 0 is none.
     namespace: Cell<u32>,
-    held: Cell<u32>,
+    /// How many of ours are on the list beyond the first; 0 where there is none.
+    more: Cell<u32>,
     /// May be set though no entry of libc's stands behind one of ours, never clear where one does.
     among_foreign: Cell<bool>,
     head: Cell<*const Head>,
@@ -66,7 +68,8 @@ pub(crate) struct Thread {
     stamp: Cell<u64>,
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
-    /// The record: what stands for the head, then the oldest few; the later ones are in `many`.
+    /// The record: what stands for the head, then the oldest few; the later ones are in `many`. The first lock's place
+    /// is null where no lock of ours is on the list.
     few: [Cell<*const RobustWord>; 1 + FEW],
     many: Cell<Option<NonNull<[Cell<*const RobustWord>; MANY]>>>,
     /// For a thread whose libc registered no head.
@@ -79,7 +82,7 @@ thread_local! {
             process: Cell::new(&raw const NOBODY),
             generation: Cell::new(0),
             namespace: Cell::new(0),
-            held: Cell::new(0),
+            more: Cell::new(0),
             among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
@@ -91,13 +94,12 @@ thread_local! {
     };
 }
 
-/// Where one more lock can be linked at once; of no use once another was linked.
-#[derive(Clone, Copy)]
-pub(crate) struct Room {
-    /// How many are held: less than [`FEW`].
-    held: u32,
-    /// The first entry of the list, which is ours.
-    first: usize,
+/// A thread whose state is fresh, with nothing on its list but the one lock, if any, that this was asked for: what the
+/// way of an uncontended lock needs, looked up once.
+pub(crate) struct Alone<'a> {
+    head: &'a Head,
+    first: &'a Cell<*const RobustWord>,
+    generation: u32,
 }
 
 /// A generation that no thread has: what is read before the first thread comes.
@@ -124,34 +126,51 @@ pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
 }
 
 impl Thread {
-    /// Whether what a thread of this generation locked is this process's, not an ancestor's.
+    /// The generation of this process, or 0 where nobody has asked since it was forked.
     #[inline]
-    pub(crate) fn is_current(&self, generation: u32) -> bool {
+    fn current(&self) -> u32 {
         // SAFETY: points to a static or to a page that is never unmapped.
-        generation == unsafe { &*self.process.get() }.load(Ordering::Relaxed)
+        unsafe { &*self.process.get() }.load(Ordering::Relaxed)
     }
 
     /// Whether the state is of this thread in this process.
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
-        self.is_current(self.generation.get())
+        self.generation.get() == self.current()
     }
 
-    /// Where the next lock goes, if [`reserve`](Thread::reserve) isn't needed for it and libc's list begins with ours.
-    ///
-    /// Asked before a lock is taken: what follows a locked instruction waits for it.
-    #[inline]
-    pub(crate) fn room(&self) -> Option<Room> {
-        let held = self.held.get();
-        let first = self.head().next.get();
-        let newest = self.few.get(held as usize)?.get();
-        ((held as usize) < FEW && first == entry(newest)).then_some(Room { held, first })
+    /// Whether this process holds what `held` is of, not an ancestor of it.
+    pub(crate) fn is_holder(&self, held: Held) -> bool {
+        held.is_of(self.current())
     }
 
-    /// The process's generation when the state was made.
-    #[inline]
-    pub(crate) fn generation(&self) -> u32 {
-        self.generation.get()
+    /// Ready to lock without a further look, if the state is fresh and nothing is on the list.
+    #[inline(always)]
+    pub(crate) fn alone(&self) -> Option<Alone<'_>> {
+        let generation = self.current();
+        if generation != self.generation.get() {
+            return None;
+        }
+        let head = self.head();
+        (head.next.get() == head.address()).then_some(Alone { head, first: &self.few[1], generation })
+    }
+
+    /// Ready to unlock without a further look, if the lock is the only entry of the list.
+    #[inline(always)]
+    pub(crate) fn alone_with(&self, lock: &RobustWord, held: Held) -> Option<Alone<'_>> {
+        let generation = self.current();
+        // Not before: a thread that has locked in this process has a fresh state.
+        if !held.is_just(generation) {
+            return None;
+        }
+        let head = self.head();
+        // It joined an empty list, so there is nothing behind it.
+        (head.next.get() == lock.entry()).then_some(Alone { head, first: &self.few[1], generation })
+    }
+
+    /// What this thread keeps of a lock that isn't on the list.
+    pub(crate) fn held_unlinked(&self) -> Held {
+        Held::unlinked(self.generation.get())
     }
 
     /// The thread's id.
@@ -207,7 +226,8 @@ impl Thread {
         }
         it.pending.set(0);
         self.head.set(head);
-        self.held.set(0); // a child holds nothing
+        self.few[1].set(std::ptr::null()); // a child holds nothing
+        self.more.set(0);
         self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed));
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
@@ -249,9 +269,14 @@ impl Thread {
         self.head().pending.set(0);
     }
 
+    /// Whether [`link`](Thread::link) has room without [`reserve`](Thread::reserve).
+    pub(crate) fn has_room(&self) -> bool {
+        self.held() < FEW
+    }
+
     /// Makes sure that [`link`](Thread::link) has room, in the record and within the kernel's limit.
     pub(crate) fn reserve(&self) -> Result<()> {
-        match self.held.get() as usize {
+        match self.held() {
             0..FEW => Ok(()),
             FEW..LIMIT if self.many.get().is_some() => Ok(()),
             FEW..LIMIT => {
@@ -285,8 +310,9 @@ impl Thread {
         }
     }
 
+    /// How many locks of ours are on the list.
     fn held(&self) -> usize {
-        self.held.get() as usize
+        usize::from(!self.few[1].get().is_null()) + self.more.get() as usize
     }
 
     fn position(&self, wanted: usize) -> Option<usize> {
@@ -294,7 +320,7 @@ impl Thread {
     }
 
     /// Puts a lock that this thread has just taken on the robust list, newest first.
-    pub(crate) fn link(&self, lock: &RobustWord) {
+    pub(crate) fn link(&self, lock: &RobustWord) -> Held {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
         lock.set_next(first);
@@ -306,46 +332,31 @@ impl Thread {
         compiler_fence(Ordering::SeqCst);
         head.next.set(lock.entry());
         self.place(held + 1).set(lock);
-        self.held.set(held as u32 + 1);
-    }
-
-    /// The same where there is room for it.
-    #[inline]
-    pub(crate) fn link_at(&self, lock: &RobustWord, Room { held, first }: Room) {
-        lock.set_next(first);
-        compiler_fence(Ordering::SeqCst);
-        self.head().next.set(lock.entry());
-        self.few[held as usize % FEW + 1].set(lock); // the remainder is the number itself and spares a check
-        self.held.set(held + 1);
-    }
-
-    /// What the list begins with after `lock`, if the lock is its first entry and has one of ours or nothing behind it.
-    /// Changes nothing.
-    #[inline]
-    pub(crate) fn below_newest(&self, lock: &RobustWord) -> Option<usize> {
-        let before = self.held.get().wrapping_sub(1) as usize;
-        if before >= FEW {
-            return None;
-        }
-        // The list's first entry, if it is ours, is the newest of ours, which is the last of the record.
-        let below = entry(self.few[before].get());
-        let newest = (self.head().next.get() == lock.entry()) & (lock.next() == below);
-        newest.then_some(below)
-    }
-
-    /// Takes the newest lock of this thread off the robust list.
-    #[inline]
-    pub(crate) fn unlink_newest(&self, below: usize) {
-        self.head().next.set(below);
-        compiler_fence(Ordering::SeqCst);
-        self.held.set(self.held.get().wrapping_sub(1));
+        self.more.set(held as u32);
+        let generation = self.generation.get();
+        if first == head.address() { Held::alone(generation) } else { Held::linked(generation) }
     }
 
     /// Takes a lock of this thread off the robust list.
     pub(crate) fn unlink(&self, lock: &RobustWord) {
-        match self.below_newest(lock) {
-            Some(below) => self.unlink_newest(below),
-            None => self.unlink_from_middle(lock.entry()),
+        let held = self.held();
+        // The list's first entry, if it is ours, is the newest of ours, which is the last of the record.
+        if held > 0 && self.head().next.get() == lock.entry() {
+            let below = entry(self.place(held - 1).get());
+            if lock.next() == below {
+                self.head().next.set(below);
+                compiler_fence(Ordering::SeqCst);
+                return self.forget_newest();
+            }
+        }
+        self.unlink_from_middle(lock.entry());
+    }
+
+    /// Takes the last lock out of the record.
+    fn forget_newest(&self) {
+        match self.more.get() {
+            0 => self.few[1].set(std::ptr::null()),
+            more => self.more.set(more - 1),
         }
     }
 
@@ -369,7 +380,7 @@ impl Thread {
         for i in at..held {
             self.place(i).set(self.place(i + 1).get());
         }
-        self.held.set(held as u32 - 1);
+        self.forget_newest();
         if held - 1 == FEW
             && let Some(many) = self.many.take()
         {
@@ -449,6 +460,46 @@ impl Thread {
     }
 }
 
+impl Alone<'_> {
+    /// Announces to the kernel that `lock` is being taken or given back.
+    #[inline(always)]
+    pub(crate) fn set_pending(&self, lock: &RobustWord) {
+        self.head.pending.set(lock.entry());
+        // The kernel reads it in this thread's own order: only the compiler could reorder.
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Takes the announcement back.
+    #[inline(always)]
+    pub(crate) fn clear_pending(&self) {
+        compiler_fence(Ordering::SeqCst);
+        self.head.pending.set(0);
+    }
+
+    /// Puts a lock that this thread has just taken on the empty list.
+    #[inline(always)]
+    pub(crate) fn link(&self, lock: &RobustWord) {
+        lock.set_next(self.head.address());
+        compiler_fence(Ordering::SeqCst);
+        self.head.next.set(lock.entry());
+        self.first.set(lock);
+    }
+
+    /// Takes the only lock off the list.
+    #[inline(always)]
+    pub(crate) fn unlink(&self) {
+        self.head.next.set(self.head.address());
+        compiler_fence(Ordering::SeqCst);
+        self.first.set(std::ptr::null());
+    }
+
+    /// What this thread keeps of the only lock on its list.
+    #[inline(always)]
+    pub(crate) fn held(&self) -> Held {
+        Held::alone(self.generation)
+    }
+}
+
 /// The boot-time offset of this process, see [`namespace::boot_time_offset`].
 pub(crate) fn boot_time_offset() -> i64 {
     PROCESS_BOOT_OFFSET.load(Ordering::Relaxed)
@@ -464,8 +515,7 @@ pub(crate) fn pid_namespace() -> Result<u64> {
 fn enter_process(word: &AtomicU32) -> Result<u32> {
     let mut generation = word.load(Ordering::Relaxed);
     if generation == 0 {
-        // 30 bits, see Held; they start over only after 2^30 processes in one line of ancestors.
-        let new = GIVEN.fetch_add(1, Ordering::Relaxed) % 0x3fff_fffe + 1;
+        let new = Held::generation(GIVEN.fetch_add(1, Ordering::Relaxed));
         generation = match word.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => new,
             Err(other) => other,
