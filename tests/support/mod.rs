@@ -4,6 +4,7 @@
 pub mod child;
 pub mod claims;
 pub mod place;
+pub mod plans;
 pub mod schedule;
 pub mod state;
 pub mod stepper;

@@ -20,7 +20,8 @@ pub fn wait_until_asleep_in_a_lock(tid: u32) {
     wait_until(&format!("thread {tid} asleep in a lock"), || is_asleep_in_a_lock(tid));
 }
 
-fn is_asleep_in_a_lock(tid: u32) -> bool {
+/// Whether it does so at this moment; one that was woken doesn't, even before it runs.
+pub fn is_asleep_in_a_lock(tid: u32) -> bool {
     let ended = || -> ! { panic!("thread {tid} was to sleep in a lock, and has ended") };
     let Ok(stat) = fs::read_to_string(format!("/proc/{tid}/stat")) else { ended() };
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
