@@ -1,6 +1,7 @@
 """The semaphore protocol of src/backend/futex/semaphore.rs.
 
-Two halves of one 64-bit number: the value, and (calls, W, M). Posting calls first and adds afterwards: one FUTEX_WAKE_OP
+Two halves of one 64-bit number: the value, and (calls, W, M, V), where V says that the value isn't 0: the kernel compares
+one half only. Posting calls first and adds afterwards: one FUTEX_WAKE_OP
 wakes a sleeper on the relay and adds a call; then one compare-exchange turns the call into a permit. So what adds is a
 compare-exchange, which can keep a maximum, and a poster killed before it has posted nothing. Sleepers sleep beside no
 call and no permit; whoever goes to sleep or gives up takes the calls back, and their posters call again.
@@ -14,6 +15,7 @@ Threads by role:
   z  wait, and may be stopped for ever (not killed) once it was woken
   h  wait, interrupted at some point by a handler that posts        H  post, interrupted by a handler that posts
   1  post to the other semaphore (for role a)
+  k  wait, and has looked already when the story begins, at no permit, no call and W
 
 Variants, which must fail:
   add_then_wake     posting adds first, and wakes by the next call
@@ -26,6 +28,7 @@ Variants, which must fail:
   clock_first       a timed waiter that was woken looks at its clock first
   clear_apart       W is dropped apart from waking everybody
   one_call          two permits are posted after one call
+  no_v              there is no V: the halves are compared one after the other
   any_on_relay      who waits for any sleeps on the relays, unannounced
 """
 
@@ -33,25 +36,26 @@ from kernel import ALL, DEAD, DONE, FREE, Program, Report, sleep_any
 
 VALUE, STATE, RELAY, ANY, POSTED, TAKEN, SIGNALS = range(7)
 OTHER = 7  # where the second semaphore's first four words stand
-QUIET = (0, False, False)  # calls, W, M
+QUIET = (0, False, False, False)  # calls, W, M, V
 STOPPED = ("stopped",)
 
 
 class Semaphore(Program):
-    def __init__(self, roles, value=0, maximum=9, variant=None, blind=False):
+    def __init__(self, roles, maximum=9, variant=None, blind=False, begin=QUIET):
         self.roles, self.threads, self.variant, self.blind = roles, len(roles), variant, blind
-        self.value, self.maximum = value, maximum
+        self.maximum, self.begin = maximum, begin
 
     locks = OTHER + 4
 
     def words(self):
         signals = sum(role in "hH" for role in self.roles)
-        return [self.value, QUIET, FREE, FREE, self.value, 0, signals, 0, QUIET, FREE, FREE]
+        return [0, self.begin, FREE, FREE, 0, 0, signals, 0, QUIET, FREE, FREE]
 
     def first(self, me):
         return {
             "p": ("post", 1, 0), "H": ("post", 1, 0), "s": ("post", 1, 0), "1": ("post", 1, OTHER), "q": ("post", 2, 0),
             "y": ("take_at_once",), "a": ("look_at_any", 0, False),
+            "k": ("announce",),
         }.get(self.roles[me], ("take_at_once",))
 
     def wrong(self, world):
@@ -59,13 +63,15 @@ class Semaphore(Program):
             return "above the maximum"
         if world.words[VALUE] + world.words[OTHER + VALUE] + world.words[TAKEN] != world.words[POSTED]:
             return f"permits don't add up: {world.words}"
+        if world.words[STATE][3] != (world.words[VALUE] > 0) and self.variant not in ("no_v", "op_adds"):
+            return "V is wrong"
         return None
 
     def may_rest(self, world):
         """Waiters are left, and no permit but what stopped ones were woken for."""
         left = [me for me, place in enumerate(world.at) if place not in (DONE, DEAD)]
         stopped = sum(world.at[me] == STOPPED for me in left)
-        waits = all(self.roles[me] in "wtzha" and world.at[me][0] != "$handler" for me in left)
+        waits = all(self.roles[me] in "wtzhak" and world.at[me][0] != "$handler" for me in left)
         both = world.words[VALUE] + world.words[OTHER + VALUE]
         if any(self.roles[me] == "a" for me in left):
             return waits and both == 0
@@ -80,26 +86,26 @@ class Semaphore(Program):
     # post; `at` is 0 for the semaphore, OTHER for the other one
 
     def post(self, world, me, count, at):
-        value, (calls, w, m) = world.words[at + VALUE], world.words[at + STATE]
+        value, (calls, w, m, v) = world.words[at + VALUE], world.words[at + STATE]
         if value + count > self.maximum:
             return DONE  # refused, or saturated
         if m:
             return ("call_any", count, at)
         if self.variant == "add_then_wake":
-            return ("add", count, at, value, (calls, w, m))
+            return ("add", count, at, value, (calls, w, m, v))
         needed = 1 if self.variant == "one_call" else count
         if w and (calls < needed or self.variant == "op_adds"):
             return ("call", count, at)
-        return ("add", count, at, value, (calls, w, m))
+        return ("add", count, at, value, (calls, w, m, v))
 
     def call(self, world, me, count, at):
-        calls, w, m = world.words[at + STATE]
+        calls, w, m, v = world.words[at + STATE]
         count_called = 1 if self.variant == "one_call" else count
         if self.variant == "op_adds":
             world.words[at + VALUE] += count
             world.words[POSTED] += count
         else:
-            world.words[at + STATE] = (min(calls + count_called, 3), w, m)
+            world.words[at + STATE] = (min(calls + count_called, 3), w, m, v)
         on = at + (STATE if self.variant == "on_state" else RELAY)
         then = DONE if self.variant == "op_adds" else ("post", count, at)
         out = []
@@ -121,26 +127,25 @@ class Semaphore(Program):
         return out
 
     def drop_w(self, world, me, then, at):
-        calls, _, m = world.words[at + STATE]
-        world.words[at + STATE] = (calls, False, m)
+        calls, _, m, v = world.words[at + STATE]
+        world.words[at + STATE] = (calls, False, m, v)
         on = at + (STATE if self.variant == "on_state" else RELAY)
         return [(after, then) for after, _ in world.wake(on, 0 if self.variant == "clear_apart" else ALL)]
 
     def call_any(self, world, me, count, at):
-        calls, w, _ = world.words[at + STATE]
-        world.words[at + STATE] = (calls, w, False)
+        calls, w, _, v = world.words[at + STATE]
+        world.words[at + STATE] = (calls, w, False, v)
         return [(after, ("post", count, at)) for after, _ in world.wake(at + ANY, ALL)]
 
     def add(self, world, me, count, at, value, state):
         if (world.words[at + VALUE], world.words[at + STATE]) != (value, state):
             return ("post", count, at)
-        calls, w, m = state
+        calls, w, m, _ = state
         world.words[at + VALUE] += count
         world.words[POSTED] += count
-        if self.variant == "add_then_wake":
-            return ("wake_after", count, at) if w else DONE
-        world.words[at + STATE] = (max(calls - count, 0) if w else 0, w, m)
-        return DONE
+        calls = max(calls - count, 0) if w and self.variant != "add_then_wake" else 0
+        world.words[at + STATE] = (calls, w, m, self.variant != "no_v")
+        return ("wake_after", count, at) if w and self.variant == "add_then_wake" else DONE
 
     def wake_after(self, world, me, count, at):
         return [(after, DONE if woken else ("drop_w", DONE, at)) for after, woken in self.wake(world, at + RELAY, count)]
@@ -149,6 +154,8 @@ class Semaphore(Program):
 
     def taken(self, world, me, at=0):
         world.words[at + VALUE] -= 1
+        if world.words[at + VALUE] == 0:
+            world.words[at + STATE] = world.words[at + STATE][:3] + (False,)
         world.words[TAKEN] += 1
 
     def take_at_once(self, world, me):
@@ -160,19 +167,18 @@ class Semaphore(Program):
     def announce(self, world, me):
         if self.variant != "unannounced":
             world.pending[me] = RELAY
-        return ("look", False)
+        return self.sleep(me, (0, True, False, False)) if self.roles[me] == "k" else ("look", False)
 
     def look(self, world, me, late):
-        value, (calls, w, m) = world.words[VALUE], world.words[STATE]
+        value, state = world.words[VALUE], world.words[STATE]
+        calls, w, _, _ = state
         if value:
-            return ("take", late, value, (calls, w, m))
+            return ("take", late, value, state)
         if late:
-            return ("leave", (calls, w, m)) if calls and self.variant != "leave_called" else ("take_back",)
+            return ("leave", state) if calls and self.variant != "leave_called" else ("take_back",)
         if calls and self.variant == "sleep_called" and w:
-            return self.sleep(me, (calls, w, m))
-        if calls or not w:
-            return ("go_to_sleep", (calls, w, m))
-        return self.sleep(me, (calls, w, m))
+            return self.sleep(me, state)
+        return ("go_to_sleep", state) if calls or not w else self.sleep(me, state)
 
     def take(self, world, me, late, value, state):
         if (world.words[VALUE], world.words[STATE]) != (value, state):
@@ -183,13 +189,15 @@ class Semaphore(Program):
     def go_to_sleep(self, world, me, state):
         if (world.words[VALUE], world.words[STATE]) != (0, state):
             return ("look", False)
-        state = world.words[STATE] = (0, True, state[2])
+        state = world.words[STATE] = (0, True, state[2], False)
         return self.sleep(me, state)
 
     def sleep(self, me, state):
-        words = [(RELAY, FREE), (STATE, state), (VALUE, 0)]
+        words = [(RELAY, FREE), (STATE, state)]
+        if self.variant == "no_v":
+            words += [(VALUE, 0)]
         if self.variant == "relay_last":
-            words = words[1:] + words[:1]
+            words = words[::-1]
         if self.blind:
             words = [(RELAY, FREE)]
         return sleep_any(words, ("slept",), self.roles[me] == "t" or self.blind)
@@ -209,7 +217,7 @@ class Semaphore(Program):
     def leave(self, world, me, state):
         if (world.words[VALUE], world.words[STATE]) != (0, state):
             return ("look", True)
-        world.words[STATE] = (0, state[1], state[2])
+        world.words[STATE] = (0, state[1], state[2], False)
         return ("take_back",)
 
     def take_back(self, world, me):
@@ -227,11 +235,13 @@ class Semaphore(Program):
         if self.variant == "any_on_relay":
             if number == 0:
                 return ("look_at_any", 1, False)
-            words = [(RELAY, FREE), (OTHER + RELAY, FREE), (STATE, (0, True, False)), (OTHER + STATE, (0, True, False))]
-            world.words[STATE] = world.words[OTHER + STATE] = (0, True, False)
+            if world.words[VALUE]:
+                return ("look_at_any", 0, False)
+            asleep = world.words[STATE] = world.words[OTHER + STATE] = (0, True, False, False)
+            words = [(RELAY, FREE), (OTHER + RELAY, FREE), (STATE, asleep), (OTHER + STATE, asleep)]
             return sleep_any(words, ("slept_any",), False)
         if not state[2]:
-            world.words[at + STATE] = (state[0], state[1], True)
+            world.words[at + STATE] = (state[0], state[1], True, False)
         seen = (ready or ()) + ((at + STATE, world.words[at + STATE]),)
         if number == 0:
             return ("look_at_any", 1, seen)
@@ -251,6 +261,7 @@ if __name__ == "__main__":
         report.long(f"{roles}: the same", Semaphore(roles), kills)
     report.holds("wpp: never above a maximum of one", Semaphore("wpp", maximum=1), 1)
     report.holds("wwpp: the same and two that wait", Semaphore("wwpp", maximum=1), 0)
+    report.holds("kkpp: who is about to sleep and a poster that died", Semaphore("kkpp", begin=(1, True, False, False)), 0)
     report.long("wppp: never above two", Semaphore("wppp", maximum=2), 1)
     report.holds("zwpp: a stopped waiter keeps one permit at most", Semaphore("zwpp"), 0)
     report.holds("zwq: the same, posted at once", Semaphore("zwq"), 1)
@@ -272,5 +283,6 @@ if __name__ == "__main__":
     report.fails("clock first", Semaphore("wtp", variant="clock_first"), 0, "hang")
     report.fails("W dropped apart", Semaphore("wp", variant="clear_apart"), 1, "hang")
     report.fails("one call for two", Semaphore("zwq", variant="one_call"), 0, "hang")
+    report.fails("the halves are compared one after the other", Semaphore("kkpp", begin=(1, True, False, False), variant="no_v"), 0, "hang")
     report.fails("who waits for any sleeps on the relays", Semaphore("aw1p", variant="any_on_relay"), 0, "hang")
     report.exit()

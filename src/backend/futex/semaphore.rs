@@ -13,11 +13,13 @@
 //! | `count` | meaning |
 //! |---|---|
 //! | value, bits 0–31 | permits that are there |
-//! | calls, bits 32–61 | sleepers that were woken for permits that aren't there yet |
+//! | calls, bits 32–60 | sleepers that were woken for permits that aren't there yet |
+//! | V, bit 61 | the value isn't 0 |
 //! | M, bit 62 | somebody who waits for any of several may be asleep on `any`; then there is no permit |
 //! | W, bit 63 | somebody may be asleep on the relay; never clear with somebody asleep |
 //!
-//! `relay` and `any` are always 0. `settled` is 0 where the semaphore is not (yet) in shared memory: then it is one of this
+//! The kernel compares and changes the upper half only, as one 32-bit word: without V a sleeper would have to compare the
+//! value by itself, at another moment than the calls, and might sleep beside both. `relay` and `any` are always 0. `settled` is 0 where the semaphore is not (yet) in shared memory: then it is one of this
 //! process, where threads aren't killed one by one, may be moved while nobody waits, and nothing is announced.
 //! All else is fixed or a hint.
 //!
@@ -25,7 +27,7 @@
 //!
 //! 1. While somebody is asleep on the relay, at least value + calls waiters are awake that will look at the count before
 //!    they sleep or give up, or are dead and the kernel has woken others in their place ([`Relay`]).
-//! 2. So nobody goes to sleep beside a permit or a call. Who is about to sleep or to give up takes the calls back; their
+//! 2. So nobody goes to sleep beside a permit or a call: V and the calls are compared once he is queued on the relay. Who is about to sleep or to give up takes the calls back; their
 //!    posters find them gone and call again.
 //! 3. A permit is added only where as many calls are there, which it uses up, or W is clear.
 //! 4. A permit is added only where M is clear. M is cleared together with waking everybody on `any`: they are
@@ -61,9 +63,11 @@ use crate::sys::futex::{Change, Expected, Wake, wake_and_change};
 /// The bits of the upper half, as the futex calls know them.
 const WAITERS_BIT: u32 = 31;
 const ANY_BIT: u32 = 30;
+const VALUE_BIT: u32 = 29;
 const WAITERS: u32 = 1 << WAITERS_BIT;
 const ANY: u32 = 1 << ANY_BIT;
-const CALLS: u32 = ANY - 1;
+const VALUE: u32 = 1 << VALUE_BIT;
+const CALLS: u32 = VALUE - 1;
 
 /// More sleepers than one FUTEX_WAKE_OP can call.
 const TOO_MANY_CALLS: u32 = 2048;
@@ -90,7 +94,9 @@ static_assertions::const_assert_eq!(std::mem::size_of::<FutexSemaphore>(), 32);
 struct Count(u64);
 
 impl Count {
+    /// The value, and of the state all but V, which follows from the value.
     const fn new(value: u32, state: u32) -> Count {
+        let state = if value == 0 { state & !VALUE } else { state | VALUE };
         Count((state as u64) << 32 | value as u64)
     }
 
@@ -121,7 +127,7 @@ impl Count {
     }
 
     fn with_one_less(self) -> Count {
-        Count(self.0 - 1)
+        Count::new(self.value() - 1, self.state())
     }
 
     /// What a waiter may sleep beside (invariant 2).
@@ -174,7 +180,7 @@ unsafe impl RawSemaphore for FutexSemaphore {
     #[inline]
     fn post(&self, permits: u32) -> Result<Posted> {
         let now = self.now();
-        if now.state() == 0
+        if now.state() & !VALUE == 0
             && let Some(value) = self.room_for(now, permits)
             && self.replace(now, Count::new(value, 0), Ordering::Release).is_ok()
         {
@@ -228,19 +234,11 @@ impl FutexSemaphore {
         now.value().checked_add(permits).filter(|value| *value <= self.max())
     }
 
-    /// The halves of `count`, as the kernel sees them; nothing here reads or writes them as such.
-    fn half(&self, number: usize) -> &AtomicU32 {
-        let at = if cfg!(target_endian = "little") { number } else { 1 - number };
-        // SAFETY: inside `count`, aligned, and shared memory of atomics already. Only its address is used.
-        unsafe { AtomicU32::from_ptr(self.count.as_ptr().cast::<u32>().add(at)) }
-    }
-
-    fn value_half(&self) -> &AtomicU32 {
-        self.half(0)
-    }
-
+    /// The upper half of `count`, for the kernel. Nothing here reads or writes it as such: only the address is used.
     fn state_half(&self) -> &AtomicU32 {
-        self.half(1)
+        let at = if cfg!(target_endian = "little") { 1 } else { 0 };
+        // SAFETY: inside `count`, aligned to 4, and interior-mutable as all of it.
+        unsafe { AtomicU32::from_ptr(self.count.as_ptr().cast::<u32>().add(at)) }
     }
 
     // Posting.
@@ -325,11 +323,7 @@ impl FutexSemaphore {
     }
 
     fn sleep(&self, asleep: Count, deadline: Option<Deadline>) -> Result<Wake, Errno> {
-        let words = [
-            self.relay.expected(),
-            Expected::new(self.state_half(), asleep.state()),
-            Expected::new(self.value_half(), asleep.value()),
-        ];
+        let words = [self.relay.expected(), Expected::new(self.state_half(), asleep.state())];
         self.relay.sleep_while(&words, deadline.map(Deadline::moment), || self.now() == asleep)
     }
 
