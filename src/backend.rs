@@ -17,6 +17,29 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The backend's mutual exclusion.
     type Mutex: RawMutex;
+
+    /// The backend's semaphore.
+    type Semaphore: RawSemaphore;
+
+    /// The backend's manual-reset event.
+    type Event: RawEvent;
+}
+
+/// What a backend can do that can wait for any of several things at once.
+pub trait WaitAny: Backend {
+    /// Waits until one of the things can be had and takes it; says which. Several are taken in the order they stand in.
+    fn wait_any(things: &[Awaited<'_, Self>], patience: Patience) -> Result<usize, Refused>
+    where
+        Self: Sized;
+}
+
+/// One thing to wait for.
+#[derive(Debug)]
+pub enum Awaited<'a, B: Backend> {
+    /// A permit.
+    Semaphore(&'a B::Semaphore),
+    /// That it is set.
+    Event(&'a B::Event),
 }
 
 /// Mutual exclusion without data.
@@ -89,6 +112,110 @@ pub unsafe trait RawMutex: Send + Sync + Sized + 'static {
     unsafe fn teardown(&self);
 }
 
+/// A count of permits that nobody owns: posted by anyone, taken by whoever comes.
+///
+/// All zero bytes are a semaphore without permits that isn't settled.
+///
+/// # Safety
+///
+/// Every permit posted is taken once, and no permit is taken that wasn't posted, whatever threads and processes are
+/// killed. Whoever takes one sees what those who posted before did.
+pub unsafe trait RawSemaphore: Send + Sync + Sized + 'static {
+    /// The greatest maximum that a semaphore can have.
+    const MAX: u32;
+
+    /// A semaphore for one permit at most, without it, not settled.
+    const TAKEN: Self;
+
+    /// A semaphore for one permit at most, with it, not settled.
+    const FREE: Self;
+
+    /// A semaphore with `value` permits and room for `max`, which is at most [`MAX`](RawSemaphore::MAX); not settled.
+    fn new(value: u32, max: u32) -> Self;
+
+    /// Takes a permit if there is one: the way of every uncontended wait, to be inlined. `false` says nothing; ask
+    /// [`take`](RawSemaphore::take).
+    fn take_at_once(&self) -> bool;
+
+    /// Takes a permit.
+    fn take(&self, patience: Patience) -> Result<(), Refused>;
+
+    /// Adds `permits`, or none if they would pass the maximum. May be called from a signal handler that interrupts
+    /// anything, this crate's own calls too.
+    fn post(&self, permits: u32) -> Result<Posted>;
+
+    /// The permits that are there.
+    fn value(&self) -> u32;
+
+    /// The permits that there can be.
+    fn max(&self) -> u32;
+
+    /// Makes the semaphore ready for other processes, with the permits that it has.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::settle`](crate::Resident::settle).
+    unsafe fn settle(&self) -> Result<()>;
+
+    /// Gives back what the system holds for the semaphore.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::teardown`](crate::Resident::teardown).
+    unsafe fn teardown(&self);
+}
+
+/// What became of permits that were posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// They are there.
+    Done,
+    /// There was no room, and nothing changed; whoever takes a permit later sees what the poster did before all the same.
+    Full,
+}
+
+/// A flag that lets everybody pass while it is set.
+///
+/// All zero bytes are an event that isn't set and not settled.
+///
+/// # Safety
+///
+/// Whoever was let pass sees what those who set it before did.
+pub unsafe trait RawEvent: Send + Sync + Sized + 'static {
+    /// An event that isn't set, not settled.
+    const UNSET: Self;
+
+    /// An event that is set, not settled.
+    const SET: Self;
+
+    /// Whether it is set.
+    fn is_set(&self) -> bool;
+
+    /// Sets it and lets everybody pass who waits, even if it is reset before they run. May be called from a signal
+    /// handler that interrupts anything, this crate's own calls too.
+    fn set(&self) -> Result<()>;
+
+    /// Resets it. May be called from a signal handler as well.
+    fn reset(&self);
+
+    /// Waits until it is set.
+    fn wait(&self, patience: Patience) -> Result<(), Refused>;
+
+    /// Makes the event ready for other processes, set or not as it is.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::settle`](crate::Resident::settle).
+    unsafe fn settle(&self) -> Result<()>;
+
+    /// Gives back what the system holds for the event.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::teardown`](crate::Resident::teardown).
+    unsafe fn teardown(&self);
+}
+
 /// A lock that was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Acquired<H> {
@@ -109,4 +236,15 @@ pub enum Refused {
     WouldDeadlock,
     /// It can't be used.
     Failed(Error),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Error {
+        match refused {
+            Refused::WouldBlock => Error::WouldBlock,
+            Refused::TimedOut => Error::TimedOut,
+            Refused::WouldDeadlock => Error::WouldDeadlock,
+            Refused::Failed(error) => error,
+        }
+    }
 }

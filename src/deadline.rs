@@ -56,6 +56,11 @@ impl Deadline {
         clock::monotonic() >= self.0
     }
 
+    /// The moment, for a sleep.
+    pub(crate) fn moment(self) -> TimeSpec {
+        self.0
+    }
+
     /// The moment, or `slice` from now if that is earlier.
     pub(crate) fn or_slice(deadline: Option<Deadline>, slice: Duration) -> TimeSpec {
         let slice = Deadline::slice(slice);

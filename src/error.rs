@@ -136,12 +136,37 @@ pub enum Error {
     #[error("{0}; use lock_or_recover, or LockError::recover and clear_poison")]
     Poisoned(Cause),
 
-    /// [`LockError::WouldBlock`].
-    #[error("the lock is held; try again, or wait with lock")]
+    /// More permits than a semaphore has room for; it is unchanged.
+    #[error(
+        "{value} permits and {more} more are above the semaphore's maximum of {max}; wait for some to be taken, \
+         or make it with a greater maximum"
+    )]
+    TooManyPermits {
+        /// The permits that were there.
+        value: u32,
+        /// The permits that were to be added.
+        more: u32,
+        /// The most that it can have.
+        max: u32,
+    },
+
+    /// A call can wait for so many things at once, and not for none.
+    #[error("waiting for any of {count} things is not possible, for 1 to {most} like these it is; {advice}")]
+    CantWaitForAny {
+        /// How many they were.
+        count: usize,
+        /// How many of their kinds are possible.
+        most: usize,
+        /// What can be done.
+        advice: &'static str,
+    },
+
+    /// The call doesn't wait, and would have had to; [`LockError::WouldBlock`].
+    #[error("it can't be had at once, the lock is held or no permit is there; try again, or use the call that waits")]
     WouldBlock,
 
-    /// [`LockError::TimedOut`].
-    #[error("the lock stayed held until the deadline; wait longer, or ask owner() who holds it")]
+    /// The deadline came first; [`LockError::TimedOut`].
+    #[error("it couldn't be had until the deadline; wait longer, or ask the lock's owner() who holds it")]
     TimedOut,
 
     /// [`LockError::WouldDeadlock`].

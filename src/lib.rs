@@ -7,11 +7,14 @@ mod cell;
 mod data;
 mod deadline;
 mod error;
+mod event;
 mod mutex;
 mod poison;
 pub mod region;
+mod semaphore;
 mod shm;
 mod sys;
+mod wait_any;
 
 pub use cell::ShmCell;
 pub use cell::layout::{Field, Type};
@@ -27,12 +30,19 @@ pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
+    pub use crate::event::Event;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+    pub use crate::semaphore::Semaphore;
+    pub use crate::wait_any::{Waitable, try_wait_any, wait_any, wait_any_until};
 }
 
 /// The types on the futex backend, which is also the default.
 pub mod futex {
+    use std::time::{Duration, Instant};
+
     pub use crate::backend::futex::Futex;
+    use crate::error::Result;
+    use crate::generic::{self, Waitable};
 
     /// [`generic::Mutex`](crate::generic::Mutex) on futexes.
     pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
@@ -40,6 +50,29 @@ pub mod futex {
     pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`Mutex`]'s data.
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
+    /// [`generic::Semaphore`](crate::generic::Semaphore) on futexes.
+    pub type Semaphore = crate::generic::Semaphore<Futex>;
+    /// [`generic::Event`](crate::generic::Event) on futexes.
+    pub type Event = crate::generic::Event<Futex>;
+
+    /// [`generic::wait_any`] on futexes.
+    #[inline]
+    pub fn wait_any(things: &[&dyn Waitable<Futex>], timeout: Duration) -> Result<usize> {
+        generic::wait_any(things, timeout)
+    }
+
+    /// [`generic::wait_any_until`] on futexes.
+    #[inline]
+    pub fn wait_any_until(things: &[&dyn Waitable<Futex>], deadline: Instant) -> Result<usize> {
+        generic::wait_any_until(things, deadline)
+    }
+
+    /// [`generic::try_wait_any`] on futexes.
+    #[inline]
+    pub fn try_wait_any(things: &[&dyn Waitable<Futex>]) -> Result<usize> {
+        generic::try_wait_any(things)
+    }
 }
 
-pub use futex::{MappedMutexGuard, Mutex, MutexGuard};
+pub use futex::{Event, MappedMutexGuard, Mutex, MutexGuard, Semaphore};
+pub use futex::{try_wait_any, wait_any, wait_any_until};

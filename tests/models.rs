@@ -38,3 +38,13 @@ fn what_is_published_is_finished_and_found() {
 fn the_oracle_buries_nobody_alive() {
     check("oracle.py");
 }
+
+#[test]
+fn the_semaphore_loses_and_mints_no_permit() {
+    check("semaphore.py");
+}
+
+#[test]
+fn the_event_is_set_for_everybody_who_waits() {
+    check("event.py");
+}

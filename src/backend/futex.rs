@@ -1,11 +1,14 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod event;
 pub(crate) mod held;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
+pub(crate) mod semaphore;
 pub(crate) mod spin;
 pub(crate) mod thread;
+mod wait_any;
 
 use crate::backend::{Acquired, Backend, RawMutex, Refused};
 use crate::deadline::Patience;
@@ -20,6 +23,8 @@ pub enum Futex {}
 impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
+    type Semaphore = semaphore::FutexSemaphore;
+    type Event = event::FutexEvent;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

@@ -57,9 +57,17 @@ impl<'a> Expected<'a> {
 
     /// Whether the word still holds the value.
     pub(crate) fn holds(&self) -> bool {
+        u64::from(self.word().load(Ordering::Relaxed)) == self.0.val
+    }
+
+    /// [`wait`] on this word alone.
+    pub(crate) fn wait(&self, until: Option<TimeSpec>) -> Result<Wake, Errno> {
+        wait(self.word(), self.0.val as u32, until)
+    }
+
+    fn word(&self) -> &'a AtomicU32 {
         // SAFETY: made from a reference that lives as long as `'a`.
-        let word = unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) };
-        u64::from(word.load(Ordering::Relaxed)) == self.0.val
+        unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) }
     }
 }
 
@@ -101,6 +109,8 @@ pub(crate) enum Change {
     Add(u32),
     /// Clears the bit of this number.
     ClearBit(u32),
+    /// Sets the bit of this number.
+    SetBit(u32),
     /// Stores 1 in the bit of this number and 0 in all others.
     SetToBit(u32),
 }
@@ -112,6 +122,7 @@ impl Change {
         let (operation, operand) = match self {
             Change::Add(number) => (libc::FUTEX_OP_ADD, number & 0x7ff),
             Change::ClearBit(bit) => (libc::FUTEX_OP_ANDN | libc::FUTEX_OP_OPARG_SHIFT, bit),
+            Change::SetBit(bit) => (libc::FUTEX_OP_OR | libc::FUTEX_OP_OPARG_SHIFT, bit),
             Change::SetToBit(bit) => (libc::FUTEX_OP_SET | libc::FUTEX_OP_OPARG_SHIFT, bit),
         };
         (operation as u32 & 0xf) << 28 | (libc::FUTEX_OP_CMP_EQ as u32 & 0xf) << 24 | operand << 12 | 0xfff

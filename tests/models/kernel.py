@@ -14,6 +14,9 @@ its list_op_pending, so a wrong discipline shows up by itself:
   - a word that the dead thread owns is marked, and one sleeper is woken if WAITERS is set;
   - the same for the pending word, and if nobody owns that one, one sleeper is woken and the word is left alone.
 
+futex_waitv compares and queues word by word, in the array's order, and a sleeper that was woken through one word stays
+queued on the others until it runs: another wake-up can hit it there.
+
 A word is a tuple (owner, waiters, died). An owner is a thread id, None where nobody is. A thread's place in its program
 is a tuple (name of a step, arguments...).
 """
@@ -79,7 +82,7 @@ class World:
 
     def wake(self, word, count):
         """FUTEX_WAKE: every choice of `count` sleepers, each as (world, how many were woken)."""
-        sleepers = [t for t, on in enumerate(self.asleep) if on == word]
+        sleepers = [t for t, on in enumerate(self.asleep) if word in on]
         if not sleepers or count == 0:
             return [(self.copy(), 0)]
         choices = [sleepers] if count >= len(sleepers) else [[t] for t in sleepers]
@@ -87,7 +90,8 @@ class World:
         for chosen in choices:
             world = self.copy()
             for thread in chosen:
-                world.asleep[thread], world.woken[thread] = None, True
+                world.asleep[thread] = tuple(on for on in world.asleep[thread] if on != word)
+                world.woken[thread] = True
             out.append((world, len(chosen)))
         return out
 
@@ -127,6 +131,17 @@ class Program:
     def may_be_killed(self, world, me):
         return True
 
+    def may_rest(self, world):
+        """Whether it is right that nobody comes to an end from here: those who are left wait for what nobody will do."""
+        return False
+
+    def handler(self, world, me):
+        """Where a signal handler begins that may interrupt this thread now, or None; `signalled` notes that it did."""
+        return None
+
+    def signalled(self, world, me):
+        """Notes a signal."""
+
     def killed_unmarked(self, me):
         """Whether the kernel can't find the list of this thread."""
         return not self.marked
@@ -134,14 +149,19 @@ class Program:
 
 def sleep(word, value, then, timed):
     """FUTEX_WAIT: goes on at `then` with "woken", "changed" or, if timed, "timeout" as a further argument."""
-    return ("$wait", word, value, then, timed)
+    return ("$wait", ((word, value),), then, timed)
+
+
+def sleep_any(words, then, timed):
+    """futex_waitv on (word, value)s in this order: the same."""
+    return ("$wait", tuple(words), then, timed)
 
 
 def die(program, world, me):
     """Everything that a kill can lead to."""
     world = world.copy()
     program.at_kill(world, me)
-    world.at[me], world.asleep[me], world.woken[me] = DEAD, None, False
+    world.at[me], world.asleep[me], world.woken[me] = DEAD, (), False
     worlds = [world]
     if not program.killed_unmarked(me):
         tid, pending = program.tid(me), world.pending[me]
@@ -176,30 +196,58 @@ def moves(program, world):
         place = world.at[me]
         if place in (DONE, DEAD):
             continue
-        if place[0] == "$wait":
-            _, word, value, then, timed = place
+        handler = program.handler(world, me)
+        if handler and place[0] != "$handler":
             new = world.copy()
-            if new.words[word] == value:
-                new.asleep[me], new.at[me] = word, ("$asleep", then, timed)
-                yield f"{me} sleeps", new
-            else:
-                new.at[me] = then + ("changed",)
-                yield f"{me} needn't sleep", new
-        elif place[0] == "$asleep":
-            new = world.copy()
-            if world.woken[me]:
-                new.woken[me], new.at[me] = False, place[1] + ("woken",)
-                yield f"{me} is woken", new
-            elif place[2]:
-                new.asleep[me], new.at[me] = None, place[1] + ("timeout",)
-                yield f"{me}'s time is up", new
+            if place[0] in ("$queue", "$asleep"):  # the call ends, and not without a wake-up that it has got
+                place = place[-2] + ("woken" if new.woken[me] else "interrupted",)
+                new.asleep[me], new.woken[me] = (), False
+            new.at[me] = ("$handler", handler, place)
+            program.signalled(new, me)
+            yield f"{me} is interrupted", new
+        place = world.at[me]
+        if place[0] == "$handler":
+            for by, after, then in steps(program, world, me, place[1]):
+                after.at[me] = place[2] if then == DONE else ("$handler", then, place[2])
+                yield f"{by} in a handler", after
         else:
-            new = world.copy()
-            result = getattr(program, place[0])(new, me, *place[1:])
-            for after, next_place in result if isinstance(result, list) else [(new, result)]:
-                if next_place is not None:  # None: the step can't be done yet
-                    after.at[me] = next_place
-                    yield f"{me} {place[0]}", after
+            for by, after, then in steps(program, world, me, place):
+                after.at[me] = then
+                yield by, after
+
+
+def steps(program, world, me, place):
+    """What the thread can do at this place, as (label, world, next place)."""
+    if place[0] == "$wait":
+        yield from steps(program, world, me, ("$queue", 0) + place[1:])
+    elif place[0] == "$queue":
+        _, queued, words, then, timed = place
+        word, value = words[queued]
+        new = world.copy()
+        if new.words[word] != value:
+            how = "woken" if new.woken[me] else "changed"
+            new.asleep[me], new.woken[me] = (), False
+            yield f"{me} needn't sleep", new, then + (how,)
+        else:
+            new.asleep[me] += (word,)
+            if queued + 1 < len(words):
+                yield f"{me} queues on {word}", new, ("$queue", queued + 1, words, then, timed)
+            else:
+                yield f"{me} sleeps", new, ("$asleep", then, timed)
+    elif place[0] == "$asleep":
+        new = world.copy()
+        if world.woken[me]:
+            new.asleep[me], new.woken[me] = (), False
+            yield f"{me} is woken", new, place[1] + ("woken",)
+        elif place[2]:
+            new.asleep[me] = ()
+            yield f"{me}'s time is up", new, place[1] + ("timeout",)
+    else:
+        new = world.copy()
+        result = getattr(program, place[0])(new, me, *place[1:])
+        for after, next_place in result if isinstance(result, list) else [(new, result)]:
+            if next_place is not None:  # None: the step can't be done yet
+                yield f"{me} {place[0]}", after, next_place
 
 
 class Verdict:
@@ -213,7 +261,7 @@ def explore(program, kills, limit=3_000_000):
     start.next = [None] * program.locks
     start.head = [end_of(t) for t in range(program.threads)]
     start.pending = [None] * program.threads
-    start.asleep, start.woken = [None] * program.threads, [False] * program.threads
+    start.asleep, start.woken = [()] * program.threads, [False] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
 
@@ -244,7 +292,7 @@ def explore(program, kills, limit=3_000_000):
         problem = program.wrong(world)
         if problem:
             return Verdict(len(states), problem, trace(at))
-        if all(place in (DONE, DEAD) for place in world.at):
+        if all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world):
             ended.append(at)
         for by, new in moves(program, world):
             sources.append(at)

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod claims;
+pub mod no_waitv;
 pub mod place;
 pub mod plans;
 pub mod schedule;

@@ -42,8 +42,11 @@ pub enum Stop {
 }
 
 impl Stop {
-    /// Whether it is about to sleep in `futex`.
+    /// Whether it is about to sleep in `futex` or `futex_waitv`.
     pub fn is_futex_wait(self) -> bool {
+        if matches!(self, Stop::Entry { number: libc::SYS_futex_waitv, .. }) {
+            return true;
+        }
         self.futex_operation().is_some_and(|it| matches!(it, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET))
     }
 

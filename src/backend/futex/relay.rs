@@ -32,7 +32,7 @@ use crate::sys::futex::{self, Change, Expected, Wake};
 /// How long a sleeper without `futex_waitv` may miss a change.
 const BLIND_SLICE: Duration = Duration::from_millis(10);
 
-/// Whether the system refused `futex_waitv` to this process.
+/// Whether the system refuses `futex_waitv` to this process.
 static BLIND: AtomicBool = AtomicBool::new(false);
 
 /// A word that is always 0.
@@ -60,21 +60,26 @@ impl Relay {
     /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
     /// May end early, as [`Wake::Interrupted`].
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        if !BLIND.load(Ordering::Relaxed) {
-            match futex::wait_any(words, until) {
-                Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
-                ended => return ended,
-            }
+        self.sleep_while(words, until, || words.iter().all(Expected::holds))
+    }
+
+    /// The same, where the caller knows better whether the words still hold what they are expected to.
+    pub(crate) fn sleep_while(
+        &self,
+        words: &[Expected<'_>],
+        until: Option<TimeSpec>,
+        unchanged: impl FnOnce() -> bool,
+    ) -> Result<Wake, Errno> {
+        let ended = sleep_on_all(words, until, unchanged);
+        if ended == Ok(Wake::Changed) && self.0.load(Ordering::Relaxed) != 0 {
+            self.clear(); // somebody scribbled over it: nobody could ever sleep here again
         }
-        if !words.iter().all(Expected::holds) {
-            return Ok(Wake::Changed);
-        }
-        let slice = Deadline::slice(BLIND_SLICE);
-        let earlier = until.filter(|until| *until <= slice);
-        match futex::wait(&self.0, 0, Some(earlier.unwrap_or(slice)))? {
-            Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-            ended => Ok(ended),
-        }
+        ended
+    }
+
+    /// Puts its 0 there.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 
     /// Wakes at most `count` sleepers and says how many there were.
@@ -85,5 +90,27 @@ impl Relay {
     /// Changes `word` and wakes at most `count` sleepers, as one step; says how many there were.
     pub(crate) fn wake_and_change(&self, count: i32, word: &AtomicU32, change: Change) -> Result<usize, Errno> {
         futex::wake_and_change(&self.0, count, word, change)
+    }
+}
+
+/// Sleeps on all the words; without `futex_waitv` on the first only, for a slice, if they are `unchanged`. May end early,
+/// as [`Wake::Interrupted`].
+pub(super) fn sleep_on_all(
+    words: &[Expected<'_>],
+    until: Option<TimeSpec>,
+    unchanged: impl FnOnce() -> bool,
+) -> Result<Wake, Errno> {
+    if !BLIND.load(Ordering::Relaxed) {
+        match futex::wait_any(words, until) {
+            Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
+            ended => return ended,
+        }
+    }
+    let Some(first) = words.first().filter(|_| unchanged()) else { return Ok(Wake::Changed) };
+    let slice = Deadline::slice(BLIND_SLICE);
+    let earlier = until.filter(|until| *until <= slice);
+    match first.wait(Some(earlier.unwrap_or(slice)))? {
+        Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
+        ended => Ok(ended),
     }
 }

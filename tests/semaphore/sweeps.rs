@@ -1,0 +1,234 @@
+//! Killed after each instruction.
+//!
+//! The victim is stepped to the instruction, killed, and waited for. Then the permits must add up: what was posted is there
+//! or was taken, by the victim too, and nobody sleeps beside a permit.
+
+use crate::actor::{Actor, Stage};
+use crate::support::schedule;
+use crate::support::stepper::{Stepper, Stop};
+
+/// How a victim stopped after some number of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// At the instruction.
+    There,
+    /// To the end of what was to be stepped through, before it.
+    ToTheEnd,
+    /// To a call in which it sleeps.
+    ToSleep,
+}
+
+/// Steps `count` instructions, or to the end.
+fn step(stepper: &Stepper, count: usize) -> Came {
+    for _ in 0..count {
+        match stepper.step_or_sleep() {
+            Stop::Stepped => {}
+            Stop::Mark => return Came::ToTheEnd,
+            Stop::Asleep => return Came::ToSleep,
+            other => panic!("{other:?}"),
+        }
+    }
+    Came::There
+}
+
+/// Kills one victim after no, one after `stride`, one after twice as many … instructions of what `command` does, and lets
+/// `killed` look at what it left; says how many were killed.
+fn kill_after_each(
+    stage: &Stage,
+    stride: usize,
+    command: &str,
+    mut prepare: impl FnMut(),
+    mut killed: impl FnMut(Came),
+) -> usize {
+    for count in 0.. {
+        prepare();
+        let victim = stage.actor();
+        let stepper = victim.step_through(command);
+        let came = step(&stepper, count * stride);
+        stepper.kill();
+        victim.kill();
+        killed(came);
+        if came != Came::There {
+            return count + 1;
+        }
+    }
+    unreachable!()
+}
+
+fn drain(stage: &Stage) {
+    while stage.table.permits.try_wait().is_ok() {}
+}
+
+#[test]
+fn killed_after_each_instruction_of_a_wait_that_finds_a_permit() {
+    for command in ["step-wait", "step-try", "step-timed", "step-any"] {
+        let stage = Stage::new();
+        let mut taken = 0;
+        let prepare = || {
+            drain(&stage);
+            stage.table.permits.post_many(2).unwrap();
+        };
+        let kills = kill_after_each(&stage, 1, command, prepare, |_| {
+            assert!([1, 2].contains(&stage.permits()), "{}", stage.permits());
+            taken += usize::from(stage.permits() == 1);
+        });
+        println!("{command}, permits there: killed at {kills} instructions, {taken} after it was taken");
+        assert!(taken > 0 && kills > taken);
+    }
+}
+
+#[test]
+fn killed_after_each_instruction_of_a_post_where_nobody_waits() {
+    for (command, posted) in [("step-post", 1), ("step-post-2", 2)] {
+        let stage = Stage::new();
+        let mut done = 0;
+        let kills = kill_after_each(
+            &stage,
+            1,
+            command,
+            || drain(&stage),
+            |_| {
+                assert!([0, posted].contains(&stage.permits()), "{}", stage.permits());
+                done += usize::from(stage.permits() == posted);
+            },
+        );
+        println!("{command}, nobody waits: killed at {kills} instructions, {done} after it was posted");
+        assert!(done > 0 && kills > done);
+    }
+}
+
+#[test]
+fn killed_after_each_instruction_of_a_post_with_a_sleeper() {
+    for (waits, command) in [("wait", "step-post"), ("any", "step-post"), ("wait", "step-post-2")] {
+        let stage = Stage::new();
+        let waiter = stage.actor();
+        let (mut posted, mut stuck) = (0, 0);
+        let prepare = || {
+            drain(&stage);
+            waiter.sleep_on(waits);
+        };
+        let kills = kill_after_each(&stage, 1, command, prepare, |_| {
+            stuck += usize::from(stage.are_stranded(&[&waiter]));
+            // Woken for nothing, it sleeps again; otherwise it has its permit.
+            let mut heard = false;
+            schedule::wait_until("it sleeps, or has a permit", || {
+                heard = stage.permits() == u32::from(command == "step-post-2") && is_talking(&waiter);
+                heard || schedule::is_asleep(waiter.tid) && stage.permits() == 0
+            });
+            posted += usize::from(heard);
+            if !heard {
+                stage.table.permits.post().unwrap();
+            }
+            waiter.child.peer.expect("done");
+        });
+        println!(
+            "{command}, one sleeper ({waits}): killed at {kills} instructions, {posted} after it was posted, {stuck} stuck"
+        );
+        assert_eq!(stuck, 0);
+        assert!(posted > 0 && kills > posted);
+    }
+}
+
+/// Whether it has come back from its wait: it sleeps, but not on a futex.
+fn is_talking(actor: &Actor) -> bool {
+    schedule::state(actor.tid) == Some('S') && !schedule::is_asleep(actor.tid)
+}
+
+#[test]
+fn a_waiter_killed_on_its_way_to_sleep() {
+    for command in ["step-wait", "step-timed", "step-any"] {
+        let stage = Stage::new();
+        let other = stage.actor();
+        let kills = kill_after_each(
+            &stage,
+            7,
+            command,
+            || other.sleep_on("wait"),
+            |_| {
+                stage.table.permits.post().unwrap();
+                stage.one_takes(&mut vec![&other]);
+            },
+        );
+        println!("{command}, one other sleeper: killed at {kills} instructions, 0 stuck");
+    }
+}
+
+#[test]
+fn a_timed_waiter_killed_after_each_instruction_of_giving_up() {
+    let stage = Stage::new();
+    let other = stage.actor();
+    let kills = kill_after_each(
+        &stage,
+        3,
+        "step-give-up",
+        || other.sleep_on("wait"),
+        |_| {
+            stage.table.permits.post().unwrap();
+            stage.one_takes(&mut vec![&other]);
+        },
+    );
+    println!("step-give-up, one other sleeper: killed at {kills} instructions, 0 stuck");
+    assert!(kills > 10);
+}
+
+/// From the moment it is woken until it has its permit and is back from its wait.
+#[test]
+fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
+    for command in ["step-wait", "step-timed", "step-any"] {
+        let stage = Stage::new();
+        let other = stage.actor();
+        let (mut taken, mut kills) = (0, 0);
+        loop {
+            let victim = stage.actor();
+            let stepper = victim.step_through(command);
+            stepper.run_until_asleep();
+            other.sleep_on("wait");
+            stage.table.permits.post().unwrap();
+            assert!(matches!(stepper.stopped(), Stop::Exit { result: 0.. }));
+            if command == "step-any" {
+                // The other was woken as well, and takes it. This one finds nothing, or a permit of its own.
+                stage.one_takes(&mut vec![&other]);
+                other.sleep_on("wait");
+            }
+            let came = step(&stepper, kills);
+            let has_taken = command != "step-any" && stage.permits() == 0;
+            stepper.kill();
+            victim.kill();
+            if has_taken || command == "step-any" {
+                stage.table.permits.post().unwrap();
+            }
+            stage.one_takes(&mut vec![&other]);
+            (kills, taken) = (kills + 1, taken + usize::from(has_taken));
+            if came != Came::There {
+                break;
+            }
+        }
+        println!(
+            "{command}, woken, one other sleeper: killed at {kills} instructions, {taken} after it was taken, 0 stuck"
+        );
+        assert!(kills > 10 && (taken > 0 || command == "step-any"));
+    }
+}
+
+#[test]
+fn a_setter_of_a_manual_reset_event_killed_after_each_instruction() {
+    let stage = Stage::new();
+    let waiters = [stage.actor(), stage.actor()];
+    let mut set = 0;
+    let prepare = || {
+        stage.table.manual.reset().unwrap();
+        waiters.iter().for_each(|waiter| waiter.sleep_on("manual"));
+    };
+    let kills = kill_after_each(&stage, 1, "step-set-manual", prepare, |_| {
+        if stage.table.manual.is_set() {
+            set += 1;
+        } else {
+            // Not set: nobody was woken.
+            waiters.iter().for_each(|waiter| assert!(schedule::is_asleep(waiter.tid)));
+            stage.table.manual.set().unwrap();
+        }
+        waiters.iter().for_each(|waiter| waiter.child.peer.expect("done"));
+    });
+    println!("set, two sleepers: killed at {kills} instructions, {set} after it was set, 0 stuck");
+    assert!(set > 0 && kills > set);
+}
