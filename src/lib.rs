@@ -4,6 +4,7 @@ extern crate self as pshared;
 
 pub mod backend;
 mod cell;
+mod condvar;
 mod data;
 mod deadline;
 mod error;
@@ -18,6 +19,7 @@ pub use cell::layout::{Field, Type};
 #[doc(hidden)]
 pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
+pub use condvar::WaitTimeoutResult;
 pub use data::{CapacityError, ShmString, ShmVec};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
@@ -27,6 +29,7 @@ pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
+    pub use crate::condvar::Condvar;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
 }
 
@@ -34,6 +37,8 @@ pub mod generic {
 pub mod futex {
     pub use crate::backend::futex::Futex;
 
+    /// [`generic::Condvar`](crate::generic::Condvar) on futexes.
+    pub type Condvar = crate::generic::Condvar<Futex>;
     /// [`generic::Mutex`](crate::generic::Mutex) on futexes.
     pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
     /// The guard of a [`Mutex`].
@@ -42,4 +47,4 @@ pub mod futex {
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
 }
 
-pub use futex::{MappedMutexGuard, Mutex, MutexGuard};
+pub use futex::{Condvar, MappedMutexGuard, Mutex, MutexGuard};

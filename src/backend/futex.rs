@@ -1,5 +1,6 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod condvar;
 pub(crate) mod held;
 pub(crate) mod publish;
 pub(crate) mod relay;
@@ -20,6 +21,7 @@ pub enum Futex {}
 impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
+    type Condvar = condvar::Condvar;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

@@ -55,11 +55,19 @@ impl<'a> Expected<'a> {
         Expected(entry, std::marker::PhantomData)
     }
 
+    /// [`wait`] for this word alone.
+    pub(crate) fn wait(&self, until: Option<TimeSpec>) -> Result<Wake, Errno> {
+        wait(self.word(), self.0.val as u32, until)
+    }
+
     /// Whether the word still holds the value.
     pub(crate) fn holds(&self) -> bool {
+        u64::from(self.word().load(Ordering::Relaxed)) == self.0.val
+    }
+
+    fn word(&self) -> &'a AtomicU32 {
         // SAFETY: made from a reference that lives as long as `'a`.
-        let word = unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) };
-        u64::from(word.load(Ordering::Relaxed)) == self.0.val
+        unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) }
     }
 }
 
@@ -99,6 +107,8 @@ pub(crate) fn wake(word: &AtomicU32, count: i32) -> Result<usize, Errno> {
 pub(crate) enum Change {
     /// Adds a number below 2048.
     Add(u32),
+    /// Adds the value of the bit of this number.
+    AddBit(u32),
     /// Clears the bit of this number.
     ClearBit(u32),
     /// Stores 1 in the bit of this number and 0 in all others.
@@ -111,6 +121,7 @@ impl Change {
     fn encoded(self) -> u32 {
         let (operation, operand) = match self {
             Change::Add(number) => (libc::FUTEX_OP_ADD, number & 0x7ff),
+            Change::AddBit(bit) => (libc::FUTEX_OP_ADD | libc::FUTEX_OP_OPARG_SHIFT, bit),
             Change::ClearBit(bit) => (libc::FUTEX_OP_ANDN | libc::FUTEX_OP_OPARG_SHIFT, bit),
             Change::SetToBit(bit) => (libc::FUTEX_OP_SET | libc::FUTEX_OP_OPARG_SHIFT, bit),
         };

@@ -57,24 +57,9 @@ impl Relay {
         Expected::new(&self.0, 0)
     }
 
-    /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
-    /// May end early, as [`Wake::Interrupted`].
+    /// [`sleep`], where the relay is the first of the words.
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        if !BLIND.load(Ordering::Relaxed) {
-            match futex::wait_any(words, until) {
-                Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
-                ended => return ended,
-            }
-        }
-        if !words.iter().all(Expected::holds) {
-            return Ok(Wake::Changed);
-        }
-        let slice = Deadline::slice(BLIND_SLICE);
-        let earlier = until.filter(|until| *until <= slice);
-        match futex::wait(&self.0, 0, Some(earlier.unwrap_or(slice)))? {
-            Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-            ended => Ok(ended),
-        }
+        sleep(words, until)
     }
 
     /// Wakes at most `count` sleepers and says how many there were.
@@ -85,5 +70,24 @@ impl Relay {
     /// Changes `word` and wakes at most `count` sleepers, as one step; says how many there were.
     pub(crate) fn wake_and_change(&self, count: i32, word: &AtomicU32, change: Change) -> Result<usize, Errno> {
         futex::wake_and_change(&self.0, count, word, change)
+    }
+}
+
+/// Sleeps until a wake-up through the first word or a change of one of them. May end early, as [`Wake::Interrupted`].
+pub(super) fn sleep(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
+    if !BLIND.load(Ordering::Relaxed) {
+        match futex::wait_any(words, until) {
+            Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
+            ended => return ended,
+        }
+    }
+    if !words.iter().all(Expected::holds) {
+        return Ok(Wake::Changed);
+    }
+    let slice = Deadline::slice(BLIND_SLICE);
+    let earlier = until.filter(|until| *until <= slice);
+    match words[0].wait(Some(earlier.unwrap_or(slice)))? {
+        Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
+        ended => Ok(ended),
     }
 }

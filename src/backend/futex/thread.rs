@@ -310,6 +310,12 @@ impl Thread {
         }
     }
 
+    /// Whether `count` more locks can be held by what [`reserve`](Thread::reserve) has made room for.
+    pub(crate) fn has_room_for(&self, count: usize) -> bool {
+        let room = if self.many.get().is_some() { LIMIT } else { FEW };
+        self.held() + count <= room
+    }
+
     /// How many locks of ours are on the list.
     fn held(&self) -> usize {
         usize::from(!self.few[1].get().is_null()) + self.more.get() as usize
