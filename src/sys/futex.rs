@@ -55,19 +55,11 @@ impl<'a> Expected<'a> {
         Expected(entry, std::marker::PhantomData)
     }
 
-    /// [`wait`] for this word alone.
-    pub(crate) fn wait(&self, until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        wait(self.word(), self.0.val as u32, until)
-    }
-
     /// Whether the word still holds the value.
     pub(crate) fn holds(&self) -> bool {
-        u64::from(self.word().load(Ordering::Relaxed)) == self.0.val
-    }
-
-    fn word(&self) -> &'a AtomicU32 {
         // SAFETY: made from a reference that lives as long as `'a`.
-        unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) }
+        let word = unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(self.0.uaddr as usize)) };
+        u64::from(word.load(Ordering::Relaxed)) == self.0.val
     }
 }
 

@@ -19,8 +19,7 @@
 //! | 0, W, D | free: the next waiter that is woken takes it |
 //! | id + W | that thread was woken and is on its way to its mutex |
 //!
-//! Sleepers are queued on the baton, and on the sequence. An unsettled one is for the threads of one process, which
-//! die together: there is no baton and no announcement.
+//! An unsettled one is for the threads of one process, which die together: there is no baton and no announcement.
 //!
 //! # Invariants
 //!
@@ -29,9 +28,11 @@
 //! 2. A notification is one change of `sequence`: a compare-exchange while W is clear, otherwise one FUTEX_WAKE_OP that
 //!    also wakes a sleeper. A notifier that is killed has done all of it or nothing.
 //! 3. W is cleared together with waking everybody, in one FUTEX_WAKE_OP, after a wake-up that found nobody.
-//! 4. From before it sleeps until it has the baton on its list, a waiter announces the baton in `list_op_pending`; with the
+//! 4. Sleepers are queued on the baton, where only the kernel wakes, for the dead, and then on the sequence, where all others
+//!    do: a sleeper is queued there only if the sequence holds what it expects. Were notifications sent to the baton, one
+//!    could be spent on a waiter that is just about to notice an earlier one.
+//! 5. From before it sleeps until it has the baton on its list, a waiter announces the baton in `list_op_pending`; with the
 //!    baton, it announces it again before it gives it back. The baton is never waited for.
-//! 5. Wakes go to the baton, which is the first word of every sleeper's array, so each takes another sleeper.
 //! 6. A waiter that was woken returns, whatever the clock and the sequence say.
 //! 7. Who was asleep while somebody notified all wakes the next one when it has its mutex. The queue is in the order of
 //!    arrival, so this reaches everyone who slept and stops at one that came later. Nobody waits for the mutex in a crowd.
@@ -44,8 +45,9 @@
 //!
 //! # Limits
 //!
-//! - A waiter that is woken while another has the baton goes on without. If it is killed on its way, another sleeper
-//!   notices by invariant 8, so up to a second later. The same where the kernel wakes nobody for the dead.
+//! - A waiter that is woken while another has the baton goes on without; and the kernel's wake-up for a dead one may meet a
+//!   sleeper that has just been woken, or is just falling asleep. Then another notices by invariant 8, up to a second
+//!   later. The same where the kernel wakes nobody for the dead, and where there is no `futex_waitv`.
 //! - Several mutexes at a time: who waits on its way for one of them holds up the waking of all, for a second at most.
 //! - The sequence comes round after 2³¹ notifications of one, or 2¹⁶ of all while somebody sleeps. A waiter that isn't
 //!   running between giving up the mutex and falling asleep, for exactly as many, misses them.
@@ -120,17 +122,13 @@ impl Condvar {
 
     #[cold]
     fn notify_sleepers(&self, bit: u32) {
-        match futex::wake_and_change(self.baton.word(), 1, &self.sequence, Change::AddBit(bit)) {
+        match futex::wake_and_change(&self.sequence, 1, &self.sequence, Change::AddBit(bit)) {
             // If this failed, W would stay, which costs a call each time.
-            Ok(0) => _ = self.drop_waiters(),
+            Ok(0) => _ = futex::clear_bit_and_wake_all(&self.sequence, WAITERS_BIT),
             Ok(_) => {}
             // It can't on mapped, aligned words. What sleeps would look up within a second.
             Err(_) => _ = self.sequence.fetch_add(1 << bit, Ordering::Release),
         }
-    }
-
-    fn drop_waiters(&self) -> Result<usize, Errno> {
-        futex::wake_and_change(self.baton.word(), i32::MAX, &self.sequence, Change::ClearBit(WAITERS_BIT))
     }
 
     fn is_settled(&self) -> bool {
@@ -177,14 +175,16 @@ impl Condvar {
 
     /// Sleeps once. The baton stays announced only if this waiter was woken.
     fn sleep(&self, me: &Thread, entered: u32, deadline: Option<Deadline>) -> Result<Wake, Errno> {
-        if self.is_settled() {
-            me.set_pending(&self.baton);
+        let until = Some(Deadline::or_slice(deadline, SLICE));
+        let (sequence, expected) = (&self.sequence, entered | WAITERS);
+        if !self.is_settled() {
+            return futex::wait(sequence, expected, until);
         }
+        me.set_pending(&self.baton);
         let baton = self.baton.word();
-        let words =
-            [Expected::new(baton, baton.load(Ordering::Relaxed)), Expected::new(&self.sequence, entered | WAITERS)];
-        let ended = relay::sleep(&words, Some(Deadline::or_slice(deadline, SLICE)));
-        if self.is_settled() && ended != Ok(Wake::Woken) {
+        let words = [Expected::new(baton, baton.load(Ordering::Relaxed)), Expected::new(sequence, expected)];
+        let ended = relay::wait_any(&words, until).unwrap_or_else(|| futex::wait(sequence, expected, until));
+        if ended != Ok(Wake::Woken) {
             me.clear_pending();
         }
         ended
@@ -225,7 +225,7 @@ impl Condvar {
     fn wake(&self, next: Next) {
         if next == Next::Wake {
             // It can't fail on a mapped, aligned word. What sleeps would look up within a second.
-            let _ = futex::wake(self.baton.word(), 1);
+            let _ = futex::wake(&self.sequence, 1);
         }
     }
 

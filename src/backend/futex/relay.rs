@@ -57,9 +57,21 @@ impl Relay {
         Expected::new(&self.0, 0)
     }
 
-    /// [`sleep`], where the relay is the first of the words.
+    /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
+    /// May end early, as [`Wake::Interrupted`].
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        sleep(words, until)
+        if let Some(ended) = wait_any(words, until) {
+            return ended;
+        }
+        if !words.iter().all(Expected::holds) {
+            return Ok(Wake::Changed);
+        }
+        let slice = Deadline::slice(BLIND_SLICE);
+        let earlier = until.filter(|until| *until <= slice);
+        match futex::wait(&self.0, 0, Some(earlier.unwrap_or(slice)))? {
+            Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
+            ended => Ok(ended),
+        }
     }
 
     /// Wakes at most `count` sleepers and says how many there were.
@@ -73,21 +85,16 @@ impl Relay {
     }
 }
 
-/// Sleeps until a wake-up through the first word or a change of one of them. May end early, as [`Wake::Interrupted`].
-pub(super) fn sleep(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-    if !BLIND.load(Ordering::Relaxed) {
-        match futex::wait_any(words, until) {
-            Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
-            ended => return ended,
+/// Sleeps on all the words at once; `None` if the system can't.
+pub(super) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Option<Result<Wake, Errno>> {
+    if BLIND.load(Ordering::Relaxed) {
+        return None;
+    }
+    match futex::wait_any(words, until) {
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            BLIND.store(true, Ordering::Relaxed);
+            None
         }
-    }
-    if !words.iter().all(Expected::holds) {
-        return Ok(Wake::Changed);
-    }
-    let slice = Deadline::slice(BLIND_SLICE);
-    let earlier = until.filter(|until| *until <= slice);
-    match words[0].wait(Some(earlier.unwrap_or(slice)))? {
-        Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-        ended => Ok(ended),
+        ended => Some(ended),
     }
 }
