@@ -99,8 +99,6 @@ pub(crate) fn wake(word: &AtomicU32, count: i32) -> Result<usize, Errno> {
 pub(crate) enum Change {
     /// Adds a number below 2048.
     Add(u32),
-    /// Adds the value of the bit of this number.
-    AddBit(u32),
     /// Clears the bit of this number.
     ClearBit(u32),
     /// Stores 1 in the bit of this number and 0 in all others.
@@ -109,11 +107,11 @@ pub(crate) enum Change {
 
 impl Change {
     /// `FUTEX_OP(op, oparg, cmp, cmparg)`. The 12 bits of an operand sign-extend, so bits are given by number. The
-    /// comparison decides about a second wake, which nobody here wants: no word of ours is ever `0xffff_ffff`.
+    /// comparison decides about a second wake, which nobody here wants: it is true for `0xffff_ffff` only, which hardly any
+    /// word comes to; one sleeper too many would be woken.
     fn encoded(self) -> u32 {
         let (operation, operand) = match self {
             Change::Add(number) => (libc::FUTEX_OP_ADD, number & 0x7ff),
-            Change::AddBit(bit) => (libc::FUTEX_OP_ADD | libc::FUTEX_OP_OPARG_SHIFT, bit),
             Change::ClearBit(bit) => (libc::FUTEX_OP_ANDN | libc::FUTEX_OP_OPARG_SHIFT, bit),
             Change::SetToBit(bit) => (libc::FUTEX_OP_SET | libc::FUTEX_OP_OPARG_SHIFT, bit),
         };

@@ -1,5 +1,4 @@
-"""The condition variable of src/backend/futex/condvar.rs: the sequence with its W, the baton, the chain that notify_all
-starts, slices; and as much of the mutex as a wait needs (mutex.py has the rest).
+"""The condition variable of src/backend/futex/condvar.rs: the sequence with its W, the baton, slices; and as much of the mutex as a wait needs (mutex.py has the rest).
 
 Threads by role:
   w  waits, and unlocks the mutex       t  the same with a time limit       b  locks and unlocks
@@ -24,8 +23,7 @@ Variants, which must fail:
   clear_apart     W is dropped by a step of its own, and nobody is woken with it
   wake_first      W is dropped after waking everybody
   clock_first     a timed waiter that was woken looks at its clock first
-  no_chain        notify_all wakes one, and that one wakes nobody
-  pass_unannounced  the baton is given back without announcing it
+  return_unannounced  the baton is given back without announcing it
   wake_baton      notifications wake through the baton, where a waiter is queued before the sequence is compared
   slice_forgets   after a slice the sequence is read anew
 """
@@ -47,7 +45,7 @@ class Condvar(Program):
         self.wakes_on = BATON if variant == "wake_baton" else SEQUENCE
 
     def words(self):
-        # The mutex; the baton; the sequence as (ones, alls) and its W; the queues; who was woken and hasn't run;
+        # The mutex; the baton; the sequence as (of one, of all) and its W; the queues; who was woken and hasn't run;
         # notifications of one that somebody waited for; waits that returned notified; each waiter's first reading.
         return [FREE, FREE, (0, 0), False, (), (), (), (), 0, 0, (None,) * self.threads]
 
@@ -236,17 +234,13 @@ class Condvar(Program):
     def link_mutex(self, world, me, entered, how):
         world.link(me, MUTEX)
         if world.words[BATON][0] == me:
-            return ("announce_passing", entered)
-        chain = how == "woken" and world.words[SEQUENCE][1] != entered[1] and self.variant != "no_chain"
-        return ("wake_next", entered, how) if chain else ("returned", how)
+            return ("announce_return", entered)
+        return ("returned", how)
 
-    def wake_next(self, world, me, entered, how):
-        return [(after, ("returned", how)) for after, _ in world.wake(self.wakes_on, 1)]
+    # give_back_baton
 
-    # pass_baton
-
-    def announce_passing(self, world, me, entered):
-        if self.variant != "pass_unannounced":
+    def announce_return(self, world, me, entered):
+        if self.variant != "return_unannounced":
             world.pending[me] = BATON
         return ("unlink_baton", entered, "woken")
 
@@ -258,8 +252,7 @@ class Condvar(Program):
         world.words[BATON] = FREE
         if self.variant == "baton_too_soon":
             return ("announce_mutex", entered, how)
-        chain = world.words[SEQUENCE][1] != entered[1] and self.variant != "no_chain"
-        return ("wake_next", entered, how) if chain else ("returned", how)
+        return ("returned", how)
 
     # The wait is over: unlocking.
 
@@ -339,7 +332,8 @@ class Condvar(Program):
 
     def wake_sleeper(self, world, me):
         drop = ("wake_everybody",) if self.variant == "wake_first" else ("drop_waiting",)
-        return [(after, DONE if woken else drop) for after, woken in world.wake(self.wakes_on, 1)]
+        count = ALL if self.roles[me] == "a" else 1
+        return [(after, DONE if woken else drop) for after, woken in world.wake(self.wakes_on, count)]
 
     def drop_waiting(self, world, me):
         world.words[WAITING] = False
@@ -406,12 +400,11 @@ if __name__ == "__main__":
     fails("the baton is given back before the mutex is taken", "wwo", "baton_too_soon", 1, "lost")
     fails("the baton announced, the mutex not", "wwo", "announce_baton", 1, "unmarked")
     fails("sleepers don't announce the baton", "wwo", "unannounced", 1, "lost")
-    fails("the baton passed on without an announcement", "wwo", "pass_unannounced", 1, "unmarked")
+    fails("the baton given back without an announcement", "wwo", "return_unannounced", 1, "unmarked")
     fails("counting and waking in two steps", "wo", "count_apart", 1, "lost")
     fails("W dropped apart from the waking", "wwoo", "clear_apart", 0, "lost")
     fails("W dropped after the waking", "wwoo", "wake_first", 0, "lost")
     fails("a woken timed waiter looks at its clock first", "wto", "clock_first", 0, "lost")
-    fails("notify_all without the chain", "wwa", "no_chain", 0, "lost")
     report.fails("a slice reads the sequence anew", Condvar("wwo", variant="slice_forgets"), 1, "hang")
     if "--long" in sys.argv:
         fails("two on their way", "wwwoo", None, 1, "lost")

@@ -12,7 +12,7 @@
 //! | `sequence` | meaning |
 //! |---|---|
 //! | W (bit 0) | somebody may be asleep; may be set with nobody asleep, never clear with somebody asleep |
-//! | bits 1… | grow by `ONE` for each `notify_one` and by `ALL` for each `notify_all` |
+//! | bits 1… | notifications so far |
 //!
 //! | `baton` | meaning |
 //! |---|---|
@@ -34,9 +34,7 @@
 //! 5. From before it sleeps until it has the baton on its list, a waiter announces the baton in `list_op_pending`; with the
 //!    baton, it announces it again before it gives it back. The baton is never waited for.
 //! 6. A waiter that was woken returns, whatever the clock and the sequence say.
-//! 7. Who was asleep while somebody notified all wakes the next one when it has its mutex. The queue is in the order of
-//!    arrival, so this reaches everyone who slept and stops at one that came later. Nobody waits for the mutex in a crowd.
-//! 8. Once a second a sleeper looks whether the sequence has changed since its wait began, and returns if it has.
+//! 7. Once a second a sleeper looks whether the sequence has changed since its wait began, and returns if it has.
 //!
 //! # Memory orderings
 //!
@@ -46,11 +44,13 @@
 //! # Limits
 //!
 //! - A waiter that is woken while another has the baton goes on without; and the kernel's wake-up for a dead one may meet a
-//!   sleeper that has just been woken, or is just falling asleep. Then another notices by invariant 8, up to a second
+//!   sleeper that has just been woken, or is just falling asleep. Then another notices by invariant 7, up to a second
 //!   later. The same where the kernel wakes nobody for the dead, and where there is no `futex_waitv`.
-//! - Several mutexes at a time: who waits on its way for one of them holds up the waking of all, for a second at most.
-//! - The sequence comes round after 2³¹ notifications of one, or 2¹⁶ of all while somebody sleeps. A waiter that isn't
-//!   running between giving up the mutex and falling asleep, for exactly as many, misses them.
+//! - Waking all wakes them in one call, and they meet at the mutex. Having each wake the next when it has the mutex was
+//!   slower with 8 and with 32 waiters, also where the mutex is held meanwhile. (Moving them to the mutex's queue is no
+//!   way: they announce one word, and the mutex has another address in each process.)
+//! - The sequence comes round after 2³¹ notifications. A waiter that doesn't run between giving up the mutex and falling
+//!   asleep for exactly as many misses them.
 //!
 //! The protocol is `tests/models/condvar.py`.
 
@@ -72,12 +72,8 @@ use crate::sys::futex::{self, Change, Expected, Wake};
 /// Somebody may be asleep.
 const WAITERS: u32 = 1 << WAITERS_BIT;
 const WAITERS_BIT: u32 = 0;
-/// What a notification of one adds to the sequence.
-const ONE: u32 = 1 << ONE_BIT;
-const ONE_BIT: u32 = 1;
-/// What a notification of all adds: more than there are notifications of one while a sleeper sleeps.
-const ALL: u32 = 1 << ALL_BIT;
-const ALL_BIT: u32 = 16;
+/// What a notification adds to the sequence.
+const ONE: u32 = 2;
 
 /// How long a waiter sleeps before it looks up.
 const SLICE: Duration = Duration::from_secs(1);
@@ -111,23 +107,23 @@ impl Condvar {
         self.sequence.load(Ordering::Acquire) & !WAITERS
     }
 
+    /// Notifies at most `count` waiters.
     #[inline]
-    fn notify(&self, bit: u32) {
-        // ONE at least, so that this way the sequence goes through all its values before it comes round.
-        let step = |sequence| (sequence & WAITERS == 0).then(|| u32::wrapping_add(sequence, 1 << bit | ONE));
+    fn notify(&self, count: i32) {
+        let step = |sequence| (sequence & WAITERS == 0).then(|| u32::wrapping_add(sequence, ONE));
         if self.sequence.fetch_update(Ordering::Release, Ordering::Relaxed, step).is_err() {
-            self.notify_sleepers(bit);
+            self.notify_sleepers(count);
         }
     }
 
     #[cold]
-    fn notify_sleepers(&self, bit: u32) {
-        match futex::wake_and_change(&self.sequence, 1, &self.sequence, Change::AddBit(bit)) {
+    fn notify_sleepers(&self, count: i32) {
+        match futex::wake_and_change(&self.sequence, count, &self.sequence, Change::Add(ONE)) {
             // If this failed, W would stay, which costs a call each time.
             Ok(0) => _ = futex::clear_bit_and_wake_all(&self.sequence, WAITERS_BIT),
             Ok(_) => {}
             // It can't on mapped, aligned words. What sleeps would look up within a second.
-            Err(_) => _ = self.sequence.fetch_add(1 << bit, Ordering::Release),
+            Err(_) => _ = self.sequence.fetch_add(ONE, Ordering::Release),
         }
     }
 
@@ -210,28 +206,13 @@ impl Condvar {
         taken
     }
 
-    /// Gives the baton back and wakes the next sleeper if there is to be one. In between it is announced, so the kernel
-    /// wakes one if this thread is killed there.
-    fn pass_baton(&self, me: &Thread, next: Next) {
+    /// Gives the baton back. Meanwhile it is announced, so the kernel wakes somebody if this thread is killed there.
+    fn give_back_baton(&self, me: &Thread) {
         me.set_pending(&self.baton);
         me.unlink(&self.baton);
         let free = |word| (word & OWNER == me.tid()).then_some(0);
         // Err: somebody scribbled over it; what stands there is left to look_after_baton.
         let _ = self.baton.word().fetch_update(Ordering::Release, Ordering::Relaxed, free);
-        self.wake(next);
-        me.clear_pending();
-    }
-
-    fn wake(&self, next: Next) {
-        if next == Next::Wake {
-            // It can't fail on a mapped, aligned word. What sleeps would look up within a second.
-            let _ = futex::wake(&self.sequence, 1);
-        }
-    }
-
-    /// Whether somebody notified all since a wait began with that count.
-    fn next(&self, entered: u32) -> Next {
-        if self.count().wrapping_sub(entered) >= ALL { Next::Wake } else { Next::Sleeps }
     }
 
     /// # Safety
@@ -260,14 +241,11 @@ impl Condvar {
             Some(held) => Ok(Acquired { held, owner_died: false }),
             None => mutex.lock(Patience::Forever),
         };
-        let next = if end == End::Woken { self.next(entered) } else { Next::Sleeps };
         if baton {
-            self.pass_baton(me, next);
-        } else {
-            self.wake(next);
-            if settled {
-                me.clear_pending();
-            }
+            self.give_back_baton(me);
+        }
+        if settled {
+            me.clear_pending();
         }
         Ok(Waited { lock: lock?, timed_out: end == End::TimedOut })
     }
@@ -277,13 +255,6 @@ impl Condvar {
         let (theirs, ours) = (self.baton.namespace().into(), me.namespace().into());
         Refused::Failed(Error::PidNamespace { what: "the condition variable".into(), theirs, ours })
     }
-}
-
-/// What becomes of the next sleeper.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Wake,
-    Sleeps,
 }
 
 // SAFETY: wait_and_lock ends with what RawMutex::lock_at_once or RawMutex::lock gave.
@@ -297,12 +268,12 @@ unsafe impl<M: RawMutex> RawCondvar<M> for Condvar {
 
     #[inline]
     fn notify_one(&self) {
-        self.notify(ONE_BIT);
+        self.notify(1);
     }
 
     #[inline]
     fn notify_all(&self) {
-        self.notify(ALL_BIT);
+        self.notify(i32::MAX);
     }
 
     unsafe fn settle(&self) -> Result<()> {
