@@ -199,7 +199,8 @@ impl Condvar {
     fn take_baton(&self, me: &Thread) -> bool {
         let word = self.baton.word().load(Ordering::Relaxed);
         // Room for the mutex as well: taking it again must not fail for the baton's sake.
-        let taken = word & OWNER == 0 && me.has_room_for(2) && self.baton.try_take(me, word, true);
+        let has_room = me.is_below_limit_by(2) && me.reserve().is_ok();
+        let taken = word & OWNER == 0 && has_room && self.baton.try_take(me, word, true);
         if taken {
             self.baton.taken(me, true);
         }

@@ -310,10 +310,9 @@ impl Thread {
         }
     }
 
-    /// Whether `count` more locks can be held by what [`reserve`](Thread::reserve) has made room for.
-    pub(crate) fn has_room_for(&self, count: usize) -> bool {
-        let room = if self.many.get().is_some() { LIMIT } else { FEW };
-        self.held() + count <= room
+    /// Whether `count` more locks are within the kernel's limit.
+    pub(crate) fn is_below_limit_by(&self, count: usize) -> bool {
+        self.held() + count <= LIMIT
     }
 
     /// How many locks of ours are on the list.
