@@ -110,6 +110,10 @@ pub enum Error {
         limit: usize,
     },
 
+    /// A guard that this process only has a copy of: it was forked from the one that holds the lock.
+    #[error("the guard was inherited by fork, and this process doesn't hold the lock; lock it here")]
+    Inherited,
+
     /// A lock word that no code of this crate writes: somebody scribbled over it.
     #[error(
         "the lock word {word:#010x} is corrupt; the lock is now marked as poisoned, \

@@ -4,6 +4,7 @@ extern crate self as pshared;
 
 pub mod backend;
 mod cell;
+mod condvar;
 mod data;
 mod deadline;
 mod error;
@@ -21,6 +22,7 @@ pub use cell::layout::{Field, Type};
 #[doc(hidden)]
 pub use cell::safe::Resident;
 pub use cell::safe::{ShmData, ShmSafe};
+pub use condvar::WaitTimeoutResult;
 pub use data::{CapacityError, ShmString, ShmVec};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
@@ -30,6 +32,7 @@ pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
+    pub use crate::condvar::Condvar;
     pub use crate::event::Event;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
     pub use crate::semaphore::Semaphore;
@@ -44,6 +47,8 @@ pub mod futex {
     use crate::error::Result;
     use crate::generic::{self, Waitable};
 
+    /// [`generic::Condvar`](crate::generic::Condvar) on futexes.
+    pub type Condvar = crate::generic::Condvar<Futex>;
     /// [`generic::Mutex`](crate::generic::Mutex) on futexes.
     pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
     /// The guard of a [`Mutex`].
@@ -74,5 +79,5 @@ pub mod futex {
     }
 }
 
-pub use futex::{Event, MappedMutexGuard, Mutex, MutexGuard, Semaphore};
+pub use futex::{Condvar, Event, MappedMutexGuard, Mutex, MutexGuard, Semaphore};
 pub use futex::{try_wait_any, wait_any, wait_any_until};

@@ -174,6 +174,32 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
         }
     }
 
+    /// The lock without its data.
+    pub(crate) fn raw(&self) -> &B::Mutex {
+        &self.raw
+    }
+
+    /// The guard of a lock that was taken by way of [`raw`](Mutex::raw), with what is to be said about it.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread has just taken the lock, and `acquired` is what it got.
+    pub(crate) unsafe fn guard(
+        &self,
+        acquired: Acquired<<B::Mutex as RawMutex>::Held>,
+    ) -> LockResult<MutexGuard<'_, T, B>> {
+        if acquired.owner_died {
+            // Before anything else: if this thread dies too, the word says so again.
+            self.poison.note(Cause::OwnerDied);
+        }
+        // SAFETY: the caller's promise.
+        let guard = unsafe { MutexGuard::new(self, acquired.held) };
+        match self.poison.cause() {
+            None => Ok(guard),
+            Some(cause) => Err(LockError::Poisoned(PoisonError::new(guard, cause))),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn lock_contended(

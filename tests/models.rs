@@ -48,3 +48,8 @@ fn the_semaphore_loses_and_mints_no_permit() {
 fn the_event_is_set_for_everybody_who_waits() {
     check("event.py");
 }
+
+#[test]
+fn the_condvar_loses_no_notification() {
+    check("condvar.py");
+}

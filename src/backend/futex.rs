@@ -1,5 +1,6 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod held;
 pub(crate) mod publish;
@@ -25,6 +26,7 @@ impl Backend for Futex {
     type Mutex = RobustWord;
     type Semaphore = semaphore::FutexSemaphore;
     type Event = event::FutexEvent;
+    type Condvar = condvar::Condvar;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

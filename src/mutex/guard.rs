@@ -82,6 +82,17 @@ impl<'a, T: ?Sized, B: Backend> MutexGuard<'a, T, B> {
         MutexGuard { lock, hold: Hold { held, not_send: PhantomData } }
     }
 
+    /// The lock, and how it is held: whoever takes the guard apart unlocks.
+    pub(crate) fn into_parts(self) -> (&'a Mutex<T, B>, <B::Mutex as RawMutex>::Held) {
+        let guard = ManuallyDrop::new(self);
+        (guard.lock, guard.hold.held)
+    }
+
+    /// Whether this is the copy, in a forked child, of what the parent holds.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.lock.raw.is_inherited(self.hold.held)
+    }
+
     #[inline]
     fn data(&self) -> NonNull<T> {
         // SAFETY: the address of a part of something that is borrowed.

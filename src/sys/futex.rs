@@ -117,7 +117,8 @@ pub(crate) enum Change {
 
 impl Change {
     /// `FUTEX_OP(op, oparg, cmp, cmparg)`. The 12 bits of an operand sign-extend, so bits are given by number. The
-    /// comparison decides about a second wake, which nobody here wants: no word of ours is ever `0xffff_ffff`.
+    /// comparison decides about a second wake, which nobody here wants: it is true for `0xffff_ffff` only, which hardly any
+    /// word comes to; one sleeper too many would be woken.
     fn encoded(self) -> u32 {
         let (operation, operand) = match self {
             Change::Add(number) => (libc::FUTEX_OP_ADD, number & 0x7ff),

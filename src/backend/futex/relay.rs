@@ -100,11 +100,8 @@ pub(super) fn sleep_on_all(
     until: Option<TimeSpec>,
     unchanged: impl FnOnce() -> bool,
 ) -> Result<Wake, Errno> {
-    if !BLIND.load(Ordering::Relaxed) {
-        match futex::wait_any(words, until) {
-            Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
-            ended => return ended,
-        }
+    if let Some(ended) = wait_any(words, until) {
+        return ended;
     }
     let Some(first) = words.first().filter(|_| unchanged()) else { return Ok(Wake::Changed) };
     let slice = Deadline::slice(BLIND_SLICE);
@@ -112,5 +109,19 @@ pub(super) fn sleep_on_all(
     match first.wait(Some(earlier.unwrap_or(slice)))? {
         Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
         ended => Ok(ended),
+    }
+}
+
+/// Sleeps on all the words at once; `None` if the system can't.
+pub(super) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Option<Result<Wake, Errno>> {
+    if BLIND.load(Ordering::Relaxed) {
+        return None;
+    }
+    match futex::wait_any(words, until) {
+        Err(Errno::ENOSYS | Errno::EPERM) => {
+            BLIND.store(true, Ordering::Relaxed);
+            None
+        }
+        ended => Some(ended),
     }
 }

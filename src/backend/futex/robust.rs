@@ -137,6 +137,11 @@ impl RobustWord {
         &self.word
     }
 
+    /// The pid namespace that the word was settled in, or 0.
+    pub(super) fn namespace(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
     /// Settles a word that is still all zero, whoever else does the same; leaves a settled one as it is.
     ///
     /// # Safety
@@ -363,7 +368,7 @@ impl RobustWord {
     }
 
     /// One attempt to take a word that was seen free.
-    fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
+    pub(super) fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
         if self.has_stamp_of_an_earlier(me) {
             // It goes before the word is taken (invariant 6). A new stamp in
@@ -387,7 +392,7 @@ impl RobustWord {
     /// What remains: after the last look and before the mark, somebody else may bury the same dead owner, and a new
     /// thread of its id may take the lock, which is then taken from it.
     #[cold]
-    fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
+    pub(super) fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
         let is_gone = || match kind {
             Kind::Unsettled => !system::exists_here(tid),

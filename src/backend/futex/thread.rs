@@ -310,6 +310,11 @@ impl Thread {
         }
     }
 
+    /// Whether `count` more locks are within the kernel's limit.
+    pub(crate) fn is_below_limit_by(&self, count: usize) -> bool {
+        self.held() + count <= LIMIT
+    }
+
     /// How many locks of ours are on the list.
     fn held(&self) -> usize {
         usize::from(!self.few[1].get().is_null()) + self.more.get() as usize
