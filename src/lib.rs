@@ -8,6 +8,7 @@ mod data;
 mod deadline;
 mod error;
 mod mutex;
+mod permits;
 mod poison;
 pub mod region;
 mod shm;
@@ -28,6 +29,7 @@ pub use shm::Shm;
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+    pub use crate::permits::{Permit, Permits};
 }
 
 /// The types on the futex backend, which is also the default.
@@ -40,6 +42,10 @@ pub mod futex {
     pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`Mutex`]'s data.
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
+    /// [`generic::Permits`](crate::generic::Permits) on futexes.
+    pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
+    /// One of the [`Permits`].
+    pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
 }
 
-pub use futex::{MappedMutexGuard, Mutex, MutexGuard};
+pub use futex::{MappedMutexGuard, Mutex, MutexGuard, Permit, Permits};

@@ -38,3 +38,13 @@ fn what_is_published_is_finished_and_found() {
 fn the_oracle_buries_nobody_alive() {
     check("oracle.py");
 }
+
+#[test]
+fn no_permit_is_lost_and_nobody_sleeps_beside_one() {
+    check("permits.py");
+}
+
+#[test]
+fn who_waits_at_a_barrier_is_let_through_or_told() {
+    check("barrier.py");
+}

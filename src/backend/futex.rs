@@ -1,8 +1,10 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod permits;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
+pub(crate) mod slot;
 pub(crate) mod spin;
 pub(crate) mod thread;
 
@@ -19,6 +21,7 @@ pub enum Futex {}
 impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
+    type Permits<const N: usize> = permits::Slots<N>;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

@@ -14,8 +14,8 @@ its list_op_pending, so a wrong discipline shows up by itself:
   - a word that the dead thread owns is marked, and one sleeper is woken if WAITERS is set;
   - the same for the pending word, and if nobody owns that one, one sleeper is woken and the word is left alone.
 
-`futex_waitv` queues on its words one after the other. A sleeper that was woken through one of them stays queued on the
-others until it runs, so a second wake-up may be spent on it.
+futex_waitv compares and queues word by word, in the array's order, and a sleeper that was woken through one word stays
+queued on the others until it runs: another wake-up can hit it there.
 
 A word is a tuple (owner, waiters, died). An owner is a thread id, None where nobody is. A thread's place in its program
 is a tuple (name of a step, arguments...).
@@ -106,6 +106,8 @@ class Program:
     threads = 0
     # Before commit 90d758896787 (Linux 6.2) the kernel woke nobody on a pending word that had WAITERS or OWNER_DIED set.
     old_kernel = False
+    # Whether "woken" comes with the words that wake-ups came through.
+    tells = False
     # Whether the kernel finds the list of a thread that dies.
     marked = True
 
@@ -131,13 +133,20 @@ class Program:
     def may_be_killed(self, world, me):
         return True
 
+    def may_rest(self, world):
+        """Whether it is right that nobody comes to an end from here: those who are left wait for what nobody will do."""
+        return False
+
+    def handler(self, world, me):
+        """Where a signal handler begins that may interrupt this thread now, or None; `signalled` notes that it did."""
+        return None
+
+    def signalled(self, world, me):
+        """Notes a signal."""
+
     def killed_unmarked(self, me):
         """Whether the kernel can't find the list of this thread."""
         return not self.marked
-
-    def may_rest(self, world):
-        """Whether everybody who isn't at an end may stay where he is for ever."""
-        return False
 
 
 def sleep(word, value, then, timed):
@@ -146,8 +155,8 @@ def sleep(word, value, then, timed):
 
 
 def sleep_any(words, then, timed):
-    """futex_waitv on some (word, value): the same, and "woken" comes with the word."""
-    return ("$queue", 0, tuple(words), then, timed)
+    """futex_waitv on (word, value)s in this order: the same."""
+    return ("$wait", tuple(words), then, timed)
 
 
 def die(program, world, me):
@@ -189,50 +198,63 @@ def moves(program, world):
         place = world.at[me]
         if place in (DONE, DEAD):
             continue
-        if place[0] == "$wait":
-            _, ((word, value),), then, timed = place
+        handler = program.handler(world, me)
+        if handler and place[0] != "$handler":
             new = world.copy()
-            if new.words[word] == value:
-                new.asleep[me], new.at[me] = (word,), ("$asleep", None, then, timed)
-                yield f"{me} sleeps", new
-            else:
-                new.at[me] = then + ("changed",)
-                yield f"{me} needn't sleep", new
-        elif place[0] == "$queue":
-            _, at, words, then, timed = place
-            word, value = words[at]
-            new = world.copy()
-            if new.words[word] == value:
-                new.asleep[me] += (word,)
-                asleep = at + 1 == len(words)
-                new.at[me] = ("$asleep", words, then, timed) if asleep else ("$queue", at + 1, words, then, timed)
-                yield f"{me} {'sleeps' if asleep else f'queues on {word}'}", new
-            else:
-                how = woken_through(world.woken[me], words) if world.woken[me] else "changed"
-                new.asleep[me], new.woken[me], new.at[me] = (), (), then + (how,)
-                yield f"{me} needn't sleep", new
-        elif place[0] == "$asleep":
-            _, words, then, timed = place
-            new = world.copy()
-            new.asleep[me], new.woken[me] = (), ()
-            if world.woken[me]:
-                new.at[me] = then + (woken_through(world.woken[me], words) if words else "woken",)
-                yield f"{me} is woken", new
-            elif timed:
-                new.at[me] = then + ("timeout",)
-                yield f"{me}'s time is up", new
+            if place[0] in ("$queue", "$asleep"):  # the call ends, and not without a wake-up that it has got
+                place = place[-2] + ("woken" if new.woken[me] else "interrupted",)
+                new.asleep[me], new.woken[me] = (), ()
+            new.at[me] = ("$handler", handler, place)
+            program.signalled(new, me)
+            yield f"{me} is interrupted", new
+        place = world.at[me]
+        if place[0] == "$handler":
+            for by, after, then in steps(program, world, me, place[1]):
+                after.at[me] = place[2] if then == DONE else ("$handler", then, place[2])
+                yield f"{by} in a handler", after
         else:
-            new = world.copy()
-            result = getattr(program, place[0])(new, me, *place[1:])
-            for after, next_place in result if isinstance(result, list) else [(new, result)]:
-                if next_place is not None:  # None: the step can't be done yet
-                    after.at[me] = next_place
-                    yield f"{me} {place[0]}", after
+            for by, after, then in steps(program, world, me, place):
+                after.at[me] = then
+                yield by, after
 
 
-def woken_through(woken, words):
-    """What futex_waitv says: the last in the array of the words that a wake-up came through."""
-    return ("woken", [word for word, _ in words if word in woken][-1])
+def steps(program, world, me, place):
+    """What the thread can do at this place, as (label, world, next place)."""
+    if place[0] == "$wait":
+        yield from steps(program, world, me, ("$queue", 0) + place[1:])
+    elif place[0] == "$queue":
+        _, queued, words, then, timed = place
+        word, value = words[queued]
+        new = world.copy()
+        if new.words[word] != value:
+            how = how_woken(program, new, me) if new.woken[me] else "changed"
+            new.asleep[me], new.woken[me] = (), ()
+            yield f"{me} needn't sleep", new, then + (how,)
+        else:
+            new.asleep[me] += (word,)
+            if queued + 1 < len(words):
+                yield f"{me} queues on {word}", new, ("$queue", queued + 1, words, then, timed)
+            else:
+                yield f"{me} sleeps", new, ("$asleep", then, timed)
+    elif place[0] == "$asleep":
+        new = world.copy()
+        if world.woken[me]:
+            new.asleep[me], new.woken[me] = (), ()
+            yield f"{me} is woken", new, place[1] + (how_woken(program, world, me),)
+        elif place[2]:
+            new.asleep[me] = ()
+            yield f"{me}'s time is up", new, place[1] + ("timeout",)
+    else:
+        new = world.copy()
+        result = getattr(program, place[0])(new, me, *place[1:])
+        for after, next_place in result if isinstance(result, list) else [(new, result)]:
+            if next_place is not None:  # None: the step can't be done yet
+                yield f"{me} {place[0]}", after, next_place
+
+
+def how_woken(program, world, me):
+    """What a sleeper learns of its wake-up."""
+    return ("woken", world.woken[me]) if program.tells else "woken"
 
 
 class Verdict:

@@ -7,7 +7,6 @@ Variants, which must fail:
   no_second_look    who acquired doesn't look whether another permit is free and marked
   announce_busy     list_op_pending leaves the relay for a slot that doesn't look free
   wait_unannounced  list_op_pending doesn't name the relay while waiting
-  wake_slot         a release wakes a sleeper on the slot instead of on the relay
   forget_waiters    a release stores 0
   clear_apart       WAITERS is dropped by a step of its own, and nobody is woken with it
   clock_first       a timed waiter that was woken looks at its clock before the slots
@@ -183,8 +182,9 @@ class Permits(Program):
         return ("hand_on", slot, ("released", round)) if waiters else ("released", round)
 
     def hand_on(self, world, me, slot, then):
-        on = slot if self.variant == "wake_slot" else self.relay
-        return [(after, then if woken else ("clear_and_wake_all", slot, then)) for after, woken in world.wake(on, 1)]
+        return [
+            (after, then if woken else ("clear_and_wake_all", slot, then)) for after, woken in world.wake(self.relay, 1)
+        ]
 
     def clear_and_wake_all(self, world, me, slot, then):
         owner, _, died = world.words[slot]
@@ -212,7 +212,6 @@ if __name__ == "__main__":
     fails("no second look", "aahh", 2, 1, "hang", variant="no_second_look")
     fails("a busy slot is announced", "aah", 2, 1, "hang", variant="announce_busy")
     fails("a waiter doesn't announce the relay", "aaa", 1, 1, "hang", variant="wait_unannounced")
-    fails("a release wakes on the slot", "aah", 2, 1, "hang", variant="wake_slot")
     fails("a release stores 0", "aaa", 1, 1, "hang", variant="forget_waiters")
     fails("WAITERS dropped apart from the waking", "aaa", 1, 0, "hang", variant="clear_apart")
     fails("a woken timed waiter looks at its clock first", "aat", 1, 0, "hang", variant="clock_first")

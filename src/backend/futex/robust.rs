@@ -61,18 +61,18 @@ use crate::sys::{self, thread as system};
 pub(crate) const OWNER: u32 = 0x3fff_ffff;
 /// Somebody may be asleep (`FUTEX_WAITERS`).
 pub(crate) const WAITERS: u32 = 1 << WAITERS_BIT;
-const WAITERS_BIT: u32 = 31;
+pub(super) const WAITERS_BIT: u32 = 31;
 /// The last owner died (`FUTEX_OWNER_DIED`).
 pub(crate) const OWNER_DIED: u32 = 1 << 30;
 /// Above every thread id of the kernel (`PID_MAX_LIMIT`).
-const ABOVE_EVERY_ID: u32 = 1 << 22;
+pub(super) const ABOVE_EVERY_ID: u32 = 1 << 22;
 
 /// Published, see [`publish`](super::publish): no thread's id.
 pub(super) const READY: u32 = 1 << READY_BIT;
 pub(super) const READY_BIT: u32 = 29;
 
 /// How long a waiter sleeps before it looks whether the owner still exists.
-const SLICE: Duration = Duration::from_secs(1);
+pub(super) const SLICE: Duration = Duration::from_secs(1);
 
 /// A futex word and what the kernel and libc need beside it. 40 bytes, all zero when free and unsettled.
 #[repr(C, align(8))]
@@ -126,7 +126,7 @@ impl Held {
     }
 
     #[inline]
-    fn is_linked(self) -> bool {
+    pub(super) fn is_linked(self) -> bool {
         self.0 & Held::LINKED != 0
     }
 
@@ -137,13 +137,13 @@ impl Held {
     }
 
     #[inline]
-    fn is_of(self, me: &Thread) -> bool {
+    pub(super) fn is_of(self, me: &Thread) -> bool {
         me.is_current(self.0 & !(Held::LINKED | Held::MARK))
     }
 }
 
 #[inline]
-const fn owner(word: u32) -> u32 {
+pub(super) const fn owner(word: u32) -> u32 {
     word & OWNER
 }
 
@@ -192,6 +192,11 @@ impl RobustWord {
         // Err means that somebody was faster; if it was another namespace, taking the word says so.
         let _ = self.settled.compare_exchange(0, namespace as u32, Ordering::Relaxed, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The pid namespace that the word was settled in, or 0.
+    pub(super) fn settled(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_namespace(&self, namespace: u64) {
@@ -381,7 +386,7 @@ impl RobustWord {
     }
 
     /// One attempt to take a word that was seen free.
-    fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
+    pub(super) fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
         if self.has_stamp_of_an_earlier(me) {
             // It goes before the word is taken (invariant 6). A new stamp in
@@ -393,7 +398,7 @@ impl RobustWord {
         self.word.compare_exchange(word, me.tid() | waiters, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn replace(&self, word: u32, by: u32) -> bool {
+    pub(super) fn replace(&self, word: u32, by: u32) -> bool {
         self.word.compare_exchange(word, by, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -405,7 +410,7 @@ impl RobustWord {
     /// What remains: after the last look and before the mark, somebody else may bury the same dead owner, and a new
     /// thread of its id may take the lock, which is then taken from it.
     #[cold]
-    fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
+    pub(super) fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
         let is_gone = || match kind {
             Kind::Unsettled => !system::exists_here(tid),
@@ -432,7 +437,7 @@ impl RobustWord {
 
     /// An owner that can't exist: somebody scribbled. Reported once, then poison, so that nobody is locked out.
     #[cold]
-    fn give_up_corrupt(&self, word: u32) -> Refused {
+    pub(super) fn give_up_corrupt(&self, word: u32) -> Refused {
         if self.replace(word, word & WAITERS | OWNER_DIED) && word & WAITERS != 0 {
             self.wake_one();
         }
@@ -514,7 +519,7 @@ pub(super) enum Kind {
 
 impl Patience {
     /// The answer to a thread that holds the lock already.
-    fn refuse_own(self) -> Refused {
+    pub(super) fn refuse_own(self) -> Refused {
         match self {
             Patience::None => Refused::WouldBlock,
             Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,
@@ -522,6 +527,6 @@ impl Patience {
     }
 }
 
-fn cannot_sleep(errno: nix::errno::Errno) -> Error {
+pub(super) fn cannot_sleep(errno: nix::errno::Errno) -> Error {
     sys::failed("futex(FUTEX_WAIT_BITSET)", "a lock word", errno, "the kernel must have futexes and allow them")
 }
