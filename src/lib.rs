@@ -3,6 +3,7 @@
 extern crate self as pshared;
 
 pub mod backend;
+mod barrier;
 mod cell;
 mod data;
 mod deadline;
@@ -14,6 +15,7 @@ pub mod region;
 mod shm;
 mod sys;
 
+pub use barrier::BarrierWaitResult;
 pub use cell::ShmCell;
 pub use cell::layout::{Field, Type};
 #[doc(hidden)]
@@ -28,6 +30,7 @@ pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
+    pub use crate::barrier::Barrier;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
     pub use crate::permits::{Permit, Permits};
 }
@@ -42,10 +45,12 @@ pub mod futex {
     pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`Mutex`]'s data.
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
+    /// [`generic::Barrier`](crate::generic::Barrier) on futexes.
+    pub type Barrier<const N: usize> = crate::generic::Barrier<Futex, N>;
     /// [`generic::Permits`](crate::generic::Permits) on futexes.
     pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
     /// One of the [`Permits`].
     pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
 }
 
-pub use futex::{MappedMutexGuard, Mutex, MutexGuard, Permit, Permits};
+pub use futex::{Barrier, MappedMutexGuard, Mutex, MutexGuard, Permit, Permits};

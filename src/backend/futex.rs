@@ -1,5 +1,6 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod barrier;
 pub(crate) mod permits;
 pub(crate) mod publish;
 pub(crate) mod relay;
@@ -22,6 +23,7 @@ impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
     type Permits<const N: usize> = permits::Slots<N>;
+    type Barrier<const N: usize> = barrier::Rounds<N>;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

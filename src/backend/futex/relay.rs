@@ -60,6 +60,15 @@ impl Relay {
     /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
     /// May end early, as [`Wake::Interrupted`].
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
+        self.sleep_and_tell(words, until).map(|(ended, _)| ended)
+    }
+
+    /// The same, and by which of the words it was woken, where the system says so.
+    pub(crate) fn sleep_and_tell(
+        &self,
+        words: &[Expected<'_>],
+        until: Option<TimeSpec>,
+    ) -> Result<(Wake, Option<usize>), Errno> {
         if !BLIND.load(Ordering::Relaxed) {
             match futex::wait_any(words, until) {
                 Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
@@ -67,13 +76,13 @@ impl Relay {
             }
         }
         if !words.iter().all(Expected::holds) {
-            return Ok(Wake::Changed);
+            return Ok((Wake::Changed, None));
         }
         let slice = Deadline::slice(BLIND_SLICE);
         let earlier = until.filter(|until| *until <= slice);
         match futex::wait(&self.0, 0, Some(earlier.unwrap_or(slice)))? {
-            Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-            ended => Ok(ended),
+            Wake::TimedOut if earlier.is_none() => Ok((Wake::Interrupted, None)),
+            ended => Ok((ended, None)),
         }
     }
 
