@@ -26,6 +26,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The backend's condition variable.
     type Condvar: RawCondvar<Self::Mutex>;
+
+    /// The backend's permits, `N` of them.
+    type Permits<const N: usize>: RawPermits;
+
+    /// The backend's barrier, with room for `N` that wait.
+    type Barrier<const N: usize>: RawBarrier;
 }
 
 /// What a backend can do that can wait for any of several things at once.
@@ -268,6 +274,110 @@ pub struct Waited<H> {
     pub lock: Acquired<H>,
     /// The time was up, and nobody had notified since the wait began.
     pub timed_out: bool,
+}
+
+/// A number of permits, each of which belongs to the thread that took it.
+///
+/// All zero bytes are permits that nobody has and that aren't settled.
+///
+/// # Safety
+///
+/// At most as many [`Held`](RawPermits::Held) as there are permits exist at any time, over all threads of all processes
+/// that use the permits at the address where they were settled (of one process, while they aren't settled).
+pub unsafe trait RawPermits: Send + Sync + Sized + 'static {
+    /// Permits that nobody has, not settled.
+    const FREE: Self;
+
+    /// What the holder needs to give a permit back; of the thread that took it.
+    type Held: Copy;
+
+    /// Takes a permit if one is free, nobody waits, and the backend has nothing else to do: to be inlined. `None` says
+    /// nothing; ask [`acquire`](RawPermits::acquire).
+    fn acquire_at_once(&self) -> Option<Self::Held>;
+
+    /// Takes a permit. [`Refused::WouldDeadlock`] if the calling thread has them all.
+    fn acquire(&self, patience: Patience) -> Result<Self::Held, Refused>;
+
+    /// Gives a permit back. Does nothing in a child of the process that took it.
+    ///
+    /// # Safety
+    ///
+    /// `held` came from these permits, in this thread or in the thread that this process was forked from, and was not
+    /// given back before.
+    unsafe fn release(&self, held: Self::Held);
+
+    /// How many permits nobody has.
+    fn available(&self) -> usize;
+
+    /// Shows the thread id of every holder to `see`, once for each permit.
+    fn each_owner(&self, see: &mut dyn FnMut(u32));
+
+    /// Makes the permits ready for other processes, all free.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::settle`](crate::Resident::settle).
+    unsafe fn settle(&self) -> Result<()>;
+
+    /// Gives back what the system holds for the permits.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::teardown`](crate::Resident::teardown).
+    unsafe fn teardown(&self);
+}
+
+/// A meeting of a number of threads, round after round.
+///
+/// All zero bytes are a barrier at which nobody waits and that isn't settled.
+///
+/// # Safety
+///
+/// A round is completed by as many threads as were asked for, each of which is told so, and nothing that one of them does
+/// after its [`wait`](RawBarrier::wait) happens before what another has done before.
+pub unsafe trait RawBarrier: Send + Sync + Sized + 'static {
+    /// A barrier at which nobody waits, not settled.
+    const EMPTY: Self;
+
+    /// Waits for the other participants of a round, of `participants` in all. Who runs out of patience breaks it.
+    fn wait(&self, participants: usize, patience: Patience) -> Result<Met, Refused>;
+
+    /// Breaks the round if anybody waits in it, and begins another.
+    fn reset(&self) -> Result<()>;
+
+    /// Whether who comes now is told that the round is broken.
+    fn is_broken(&self) -> bool;
+
+    /// How many wait.
+    fn waiting(&self) -> usize;
+
+    /// Shows the thread id of everybody who waits to `see`.
+    fn each_owner(&self, see: &mut dyn FnMut(u32));
+
+    /// Makes the barrier ready for other processes, with nobody waiting.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::settle`](crate::Resident::settle).
+    unsafe fn settle(&self) -> Result<()>;
+
+    /// Gives back what the system holds for the barrier.
+    ///
+    /// # Safety
+    ///
+    /// See [`Resident::teardown`](crate::Resident::teardown).
+    unsafe fn teardown(&self);
+}
+
+/// How a round at a barrier ended for one who waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// Completed, and this thread is the one of its round to do what one is to do.
+    AsLeader,
+    /// Completed.
+    AsOther,
+    /// Not completed: somebody who waited died or gave up, or the barrier was reset.
+    Broken,
 }
 
 /// A lock that was taken.

@@ -136,6 +136,20 @@ pub enum Error {
         needed: usize,
     },
 
+    /// A [`Barrier`](crate::Barrier) for nobody, or for more than it has room for.
+    #[error("a barrier with room for {room} can't be for {wanted} participants; choose between 1 and {room}")]
+    Participants {
+        /// How many were asked for.
+        wanted: usize,
+        /// How many may wait at once: the type's parameter.
+        room: usize,
+    },
+
+    /// A participant died or gave up while it waited at the [`Barrier`](crate::Barrier), or the barrier was reset
+    /// meanwhile.
+    #[error("the barrier is broken: a participant died or gave up while it waited; reset it and begin again")]
+    BarrierBroken,
+
     /// [`LockError::Poisoned`], the guard dropped and the poison left in place.
     #[error("{0}; use lock_or_recover, or LockError::recover and clear_poison")]
     Poisoned(Cause),
@@ -170,11 +184,11 @@ pub enum Error {
     WouldBlock,
 
     /// The deadline came first; [`LockError::TimedOut`].
-    #[error("it couldn't be had until the deadline; wait longer, or ask the lock's owner() who holds it")]
+    #[error("the time was up before it could be had; wait longer, or find out who has it")]
     TimedOut,
 
     /// [`LockError::WouldDeadlock`].
-    #[error("this thread holds the lock already and would wait for itself; drop its guard first")]
+    #[error("this thread has it already and would wait for itself; drop its guard first")]
     WouldDeadlock,
 }
 

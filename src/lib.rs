@@ -3,6 +3,7 @@
 extern crate self as pshared;
 
 pub mod backend;
+mod barrier;
 mod cell;
 mod condvar;
 mod data;
@@ -10,6 +11,7 @@ mod deadline;
 mod error;
 mod event;
 mod mutex;
+mod permits;
 mod poison;
 pub mod region;
 mod semaphore;
@@ -17,6 +19,7 @@ mod shm;
 mod sys;
 mod wait_any;
 
+pub use barrier::BarrierWaitResult;
 pub use cell::ShmCell;
 pub use cell::layout::{Field, Type};
 #[doc(hidden)]
@@ -32,9 +35,11 @@ pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
+    pub use crate::barrier::Barrier;
     pub use crate::condvar::Condvar;
     pub use crate::event::Event;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+    pub use crate::permits::{Permit, Permits};
     pub use crate::semaphore::Semaphore;
     pub use crate::wait_any::{Waitable, try_wait_any, wait_any, wait_any_until};
 }
@@ -77,7 +82,13 @@ pub mod futex {
     pub fn try_wait_any(things: &[&dyn Waitable<Futex>]) -> Result<usize> {
         generic::try_wait_any(things)
     }
+    /// [`generic::Barrier`](crate::generic::Barrier) on futexes.
+    pub type Barrier<const N: usize> = crate::generic::Barrier<Futex, N>;
+    /// [`generic::Permits`](crate::generic::Permits) on futexes.
+    pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
+    /// One of the [`Permits`].
+    pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
 }
 
-pub use futex::{Condvar, Event, MappedMutexGuard, Mutex, MutexGuard, Semaphore};
+pub use futex::{Barrier, Condvar, Event, MappedMutexGuard, Mutex, MutexGuard, Permit, Permits, Semaphore};
 pub use futex::{try_wait_any, wait_any, wait_any_until};

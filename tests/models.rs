@@ -53,3 +53,13 @@ fn the_event_is_set_for_everybody_who_waits() {
 fn the_condvar_loses_no_notification() {
     check("condvar.py");
 }
+
+#[test]
+fn no_permit_is_lost_and_nobody_sleeps_beside_one() {
+    check("permits.py");
+}
+
+#[test]
+fn who_waits_at_a_barrier_is_let_through_or_told() {
+    check("barrier.py");
+}

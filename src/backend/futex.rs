@@ -1,12 +1,15 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
+pub(crate) mod barrier;
 pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod held;
+pub(crate) mod permits;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
 pub(crate) mod semaphore;
+pub(crate) mod slot;
 pub(crate) mod spin;
 pub(crate) mod thread;
 mod wait_any;
@@ -27,6 +30,8 @@ impl Backend for Futex {
     type Semaphore = semaphore::FutexSemaphore;
     type Event = event::FutexEvent;
     type Condvar = condvar::Condvar;
+    type Permits<const N: usize> = permits::Slots<N>;
+    type Barrier<const N: usize> = barrier::Rounds<N>;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

@@ -72,14 +72,18 @@ impl<'a> Expected<'a> {
 }
 
 /// `futex_waitv` (Linux 5.16) until `until` on the monotonic clock, or for ever: sleeps on all the words at once, at most
-/// [`WAIT_ANY_MAX`] of them, compared and queued on in their order.
-pub(crate) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
+/// [`WAIT_ANY_MAX`] of them, compared and queued on in their order. A wake-up comes with the number of the word, the last
+/// one if there were several.
+pub(crate) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<(Wake, Option<usize>), Errno> {
     let until = until.map(timespec);
     let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the words and the timespec outlive the call; the kernel only reads them.
     let done =
         unsafe { libc::syscall(libc::SYS_futex_waitv, words.as_ptr(), words.len(), 0, until, libc::CLOCK_MONOTONIC) };
-    if done >= 0 { Ok(Wake::Woken) } else { woken_otherwise() }
+    match usize::try_from(done) {
+        Ok(number) => Ok((Wake::Woken, Some(number))),
+        Err(_) => Ok((woken_otherwise()?, None)),
+    }
 }
 
 fn woken_otherwise() -> Result<Wake, Errno> {

@@ -91,7 +91,7 @@ class World:
             world = self.copy()
             for thread in chosen:
                 world.asleep[thread] = tuple(on for on in world.asleep[thread] if on != word)
-                world.woken[thread] = True
+                world.woken[thread] += (word,)
             out.append((world, len(chosen)))
         return out
 
@@ -106,6 +106,8 @@ class Program:
     threads = 0
     # Before commit 90d758896787 (Linux 6.2) the kernel woke nobody on a pending word that had WAITERS or OWNER_DIED set.
     old_kernel = False
+    # Whether "woken" comes with the words that wake-ups came through.
+    tells = False
     # Whether the kernel finds the list of a thread that dies.
     marked = True
 
@@ -161,7 +163,7 @@ def die(program, world, me):
     """Everything that a kill can lead to."""
     world = world.copy()
     program.at_kill(world, me)
-    world.at[me], world.asleep[me], world.woken[me] = DEAD, (), False
+    world.at[me], world.asleep[me], world.woken[me] = DEAD, (), ()
     worlds = [world]
     if not program.killed_unmarked(me):
         tid, pending = program.tid(me), world.pending[me]
@@ -201,7 +203,7 @@ def moves(program, world):
             new = world.copy()
             if place[0] in ("$queue", "$asleep"):  # the call ends, and not without a wake-up that it has got
                 place = place[-2] + ("woken" if new.woken[me] else "interrupted",)
-                new.asleep[me], new.woken[me] = (), False
+                new.asleep[me], new.woken[me] = (), ()
             new.at[me] = ("$handler", handler, place)
             program.signalled(new, me)
             yield f"{me} is interrupted", new
@@ -225,8 +227,8 @@ def steps(program, world, me, place):
         word, value = words[queued]
         new = world.copy()
         if new.words[word] != value:
-            how = "woken" if new.woken[me] else "changed"
-            new.asleep[me], new.woken[me] = (), False
+            how = how_woken(program, new, me) if new.woken[me] else "changed"
+            new.asleep[me], new.woken[me] = (), ()
             yield f"{me} needn't sleep", new, then + (how,)
         else:
             new.asleep[me] += (word,)
@@ -237,8 +239,8 @@ def steps(program, world, me, place):
     elif place[0] == "$asleep":
         new = world.copy()
         if world.woken[me]:
-            new.asleep[me], new.woken[me] = (), False
-            yield f"{me} is woken", new, place[1] + ("woken",)
+            new.asleep[me], new.woken[me] = (), ()
+            yield f"{me} is woken", new, place[1] + (how_woken(program, world, me),)
         elif place[2]:
             new.asleep[me] = ()
             yield f"{me}'s time is up", new, place[1] + ("timeout",)
@@ -248,6 +250,11 @@ def steps(program, world, me, place):
         for after, next_place in result if isinstance(result, list) else [(new, result)]:
             if next_place is not None:  # None: the step can't be done yet
                 yield f"{me} {place[0]}", after, next_place
+
+
+def how_woken(program, world, me):
+    """What a sleeper learns of its wake-up."""
+    return ("woken", world.woken[me]) if program.tells else "woken"
 
 
 class Verdict:
@@ -261,7 +268,7 @@ def explore(program, kills, limit=3_000_000):
     start.next = [None] * program.locks
     start.head = [end_of(t) for t in range(program.threads)]
     start.pending = [None] * program.threads
-    start.asleep, start.woken = [()] * program.threads, [False] * program.threads
+    start.asleep, start.woken = [()] * program.threads, [()] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
 

@@ -179,7 +179,10 @@ impl Condvar {
         me.set_pending(&self.baton);
         let baton = self.baton.word();
         let words = [Expected::new(baton, baton.load(Ordering::Relaxed)), Expected::new(sequence, expected)];
-        let ended = relay::wait_any(&words, until).unwrap_or_else(|| futex::wait(sequence, expected, until));
+        let ended = match relay::wait_any(&words, until) {
+            Some(ended) => ended.map(|(ended, _)| ended),
+            None => futex::wait(sequence, expected, until),
+        };
         if ended != Ok(Wake::Woken) {
             me.clear_pending();
         }

@@ -60,7 +60,16 @@ impl Relay {
     /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
     /// May end early, as [`Wake::Interrupted`].
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        self.sleep_while(words, until, || words.iter().all(Expected::holds))
+        self.sleep_and_tell(words, until).map(|(ended, _)| ended)
+    }
+
+    /// The same, and by which of the words it was woken, where the system says so.
+    pub(crate) fn sleep_and_tell(
+        &self,
+        words: &[Expected<'_>],
+        until: Option<TimeSpec>,
+    ) -> Result<(Wake, Option<usize>), Errno> {
+        self.mend(sleep_on_all(words, until, || words.iter().all(Expected::holds)))
     }
 
     /// The same, where the caller knows better whether the words still hold what they are expected to.
@@ -70,8 +79,11 @@ impl Relay {
         until: Option<TimeSpec>,
         unchanged: impl FnOnce() -> bool,
     ) -> Result<Wake, Errno> {
-        let ended = sleep_on_all(words, until, unchanged);
-        if ended == Ok(Wake::Changed) && self.0.load(Ordering::Relaxed) != 0 {
+        self.mend(sleep_on_all(words, until, unchanged)).map(|(ended, _)| ended)
+    }
+
+    fn mend(&self, ended: Result<(Wake, Option<usize>), Errno>) -> Result<(Wake, Option<usize>), Errno> {
+        if matches!(ended, Ok((Wake::Changed, _))) && self.0.load(Ordering::Relaxed) != 0 {
             self.clear(); // somebody scribbled over it: nobody could ever sleep here again
         }
         ended
@@ -94,26 +106,29 @@ impl Relay {
 }
 
 /// Sleeps on all the words; without `futex_waitv` on the first only, for a slice, if they are `unchanged`. May end early,
-/// as [`Wake::Interrupted`].
+/// as [`Wake::Interrupted`]. Says which word woke it, where the system does.
 pub(super) fn sleep_on_all(
     words: &[Expected<'_>],
     until: Option<TimeSpec>,
     unchanged: impl FnOnce() -> bool,
-) -> Result<Wake, Errno> {
+) -> Result<(Wake, Option<usize>), Errno> {
     if let Some(ended) = wait_any(words, until) {
         return ended;
     }
-    let Some(first) = words.first().filter(|_| unchanged()) else { return Ok(Wake::Changed) };
+    let Some(first) = words.first().filter(|_| unchanged()) else { return Ok((Wake::Changed, None)) };
     let slice = Deadline::slice(BLIND_SLICE);
     let earlier = until.filter(|until| *until <= slice);
     match first.wait(Some(earlier.unwrap_or(slice)))? {
-        Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-        ended => Ok(ended),
+        Wake::TimedOut if earlier.is_none() => Ok((Wake::Interrupted, None)),
+        ended => Ok((ended, None)),
     }
 }
 
 /// Sleeps on all the words at once; `None` if the system can't.
-pub(super) fn wait_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Option<Result<Wake, Errno>> {
+pub(super) fn wait_any(
+    words: &[Expected<'_>],
+    until: Option<TimeSpec>,
+) -> Option<Result<(Wake, Option<usize>), Errno>> {
     if BLIND.load(Ordering::Relaxed) {
         return None;
     }

@@ -62,18 +62,18 @@ use crate::sys::{self, thread as system};
 pub(crate) const OWNER: u32 = 0x3fff_ffff;
 /// Somebody may be asleep (`FUTEX_WAITERS`).
 pub(crate) const WAITERS: u32 = 1 << WAITERS_BIT;
-const WAITERS_BIT: u32 = 31;
+pub(super) const WAITERS_BIT: u32 = 31;
 /// The last owner died (`FUTEX_OWNER_DIED`).
 pub(crate) const OWNER_DIED: u32 = 1 << 30;
 /// Above every thread id of the kernel (`PID_MAX_LIMIT`).
-const ABOVE_EVERY_ID: u32 = 1 << 22;
+pub(super) const ABOVE_EVERY_ID: u32 = 1 << 22;
 
 /// Published, see [`publish`](super::publish): no thread's id.
 pub(super) const READY: u32 = 1 << READY_BIT;
 pub(super) const READY_BIT: u32 = 29;
 
 /// How long a waiter sleeps before it looks whether the owner still exists.
-const SLICE: Duration = Duration::from_secs(1);
+pub(super) const SLICE: Duration = Duration::from_secs(1);
 
 /// A futex word and what the kernel and libc need beside it. 40 bytes, all zero when free and unsettled.
 #[repr(C, align(8))]
@@ -98,7 +98,7 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
 #[inline]
-const fn owner(word: u32) -> u32 {
+pub(super) const fn owner(word: u32) -> u32 {
     word & OWNER
 }
 
@@ -152,6 +152,11 @@ impl RobustWord {
         // Err means that somebody was faster; if it was another namespace, taking the word says so.
         let _ = self.settled.compare_exchange(0, namespace as u32, Ordering::Relaxed, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The pid namespace that the word was settled in, or 0.
+    pub(super) fn settled(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_namespace(&self, namespace: u64) {
@@ -380,7 +385,7 @@ impl RobustWord {
         self.word.compare_exchange(word, me.tid() | waiters, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn replace(&self, word: u32, by: u32) -> bool {
+    pub(super) fn replace(&self, word: u32, by: u32) -> bool {
         self.word.compare_exchange(word, by, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -419,7 +424,7 @@ impl RobustWord {
 
     /// An owner that can't exist: somebody scribbled. Reported once, then poison, so that nobody is locked out.
     #[cold]
-    fn give_up_corrupt(&self, word: u32) -> Refused {
+    pub(super) fn give_up_corrupt(&self, word: u32) -> Refused {
         if self.replace(word, word & WAITERS | OWNER_DIED) && word & WAITERS != 0 {
             self.wake_one();
         }
@@ -506,7 +511,7 @@ pub(super) enum Kind {
 
 impl Patience {
     /// The answer to a thread that holds the lock already.
-    fn refuse_own(self) -> Refused {
+    pub(super) fn refuse_own(self) -> Refused {
         match self {
             Patience::None => Refused::WouldBlock,
             Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,
@@ -514,6 +519,6 @@ impl Patience {
     }
 }
 
-fn cannot_sleep(errno: nix::errno::Errno) -> Error {
+pub(super) fn cannot_sleep(errno: nix::errno::Errno) -> Error {
     sys::failed("futex(FUTEX_WAIT_BITSET)", "a lock word", errno, "the kernel must have futexes and allow them")
 }

@@ -1,0 +1,326 @@
+"""The barrier of src/backend/futex/barrier.rs: whoever waits owns a robust slot, and a count of arrivals opens a round.
+
+Threads by role:
+  w  wait      t  wait with a time limit      r  reset, at any time
+
+Variants, which must fail:
+  count_first       an arrival is counted before its slot says which round it waits in
+  no_look           who arrives doesn't look whether somebody died who waited
+  clear_note        who takes a slot clears the note of the one before
+  no_handing_on     who was woken by a death doesn't wake everybody
+  leave_first       the last one gives its slot back before it wakes the others
+  unmarked_slot     a slot is taken without WAITERS, so the kernel wakes nobody when its owner dies
+  reset_slotless    a reset owns no slot
+  outcome_uncounted who has not been counted believes what the state says of the round
+  no_stamps         a reset doesn't write down who of those that are about to leave waited in vain
+  gate_late         who is about to sleep reads the gate after the state of the round
+"""
+
+from kernel import ALL, DEAD, DONE, FREE, Program, Report, sleep_any
+
+# What a slot's note says: in which round who waits there, and later perhaps whether that one was completed.
+NO_NOTE = (None, None, None)
+
+
+class Barrier(Program):
+    tells = True
+
+    def __init__(self, roles, n, slots=None, rounds=1, variant=None, coarse=None):
+        self.roles, self.n, self.rounds, self.variant = roles, n, rounds, variant
+        # Whether to take the first free slot, and to take a slot, give it back, and look at all of them in one step each:
+        # that smaller steps may be interleaved and killed between as well is shown by the smaller models.
+        self.coarse = len(roles) > 2 if coarse is None else coarse
+        self.threads, self.locks = len(roles), slots or len(roles)
+        # One word of memory in two parts: (number of the round, broken) and (arrivals, may anybody be asleep).
+        self.low, self.high = 2 * self.locks, 2 * self.locks + 1
+        self.gate = 2 * self.locks + 7
+        # The truth: rounds that were completed, arrivals by (thread, round), rounds in which somebody died while it waited.
+        self.completed, self.arrived, self.deaths = range(2 * self.locks + 4, 2 * self.locks + 7)
+
+    def door(self, number):
+        return 2 * self.locks + 2 + number % 2
+
+    def words(self):
+        slots = [FREE] * self.locks + [NO_NOTE] * self.locks
+        return slots + [(0, False), (0, False), FREE, FREE, frozenset(), frozenset(), frozenset(), 0]
+
+    def first(self, me):
+        if self.roles[me] == "r" and self.variant == "reset_slotless":
+            return ("reset", 1, None)
+        return ("enter", 1)
+
+    def may_rest(self, world):
+        """Who waits in a round that never fills up, where nobody has died, waits rightly."""
+        number, broken = world.words[self.low]
+        return all(
+            place in (DONE, DEAD) or place[0] == "$asleep" and not world.woken[me] and place[1][3] == number
+            for me, place in enumerate(world.at)
+        ) and not broken and number not in world.words[self.deaths]
+
+    def at_kill(self, world, me):
+        number, broken = world.words[self.low]
+        if (me, number) in world.words[self.arrived] and not broken:
+            world.words[self.deaths] |= {number}
+
+    def wrong(self, world):
+        for me, place in enumerate(world.at):
+            if place[0] == "$wrong":
+                return place[1]
+        for slot in range(self.locks):
+            owner = world.words[slot][0]
+            if owner is not None and world.at[owner] in (DONE, DEAD):
+                return f"unmarked: {owner} is at its end and has slot {slot}"
+        return None
+
+    # Barrier::wait, arriving
+
+    def enter(self, world, me, k):
+        if world.words[self.low][1] and self.roles[me] != "r":
+            return DONE
+        free = [slot for slot in range(self.locks) if world.words[slot][0] is None]
+        if free and self.coarse:
+            self.take(world, me, k, free[0])
+            world.link(me, free[0])
+            return self.entered(me, k, free[0])
+        out = []
+        for slot in free:
+            new = world.copy()
+            new.pending[me] = slot
+            out.append((new, ("take", k, slot)))
+        return out or None  # full: looks again and again
+
+    def take(self, world, me, k, slot):
+        if world.words[slot][0] is not None:
+            return ("take_back", ("enter", k))
+        if self.variant == "clear_note":
+            world.words[self.locks + slot] = NO_NOTE
+        world.words[slot] = (me, self.variant != "unmarked_slot", False)
+        return ("link", k, slot)
+
+    def take_back(self, world, me, then):
+        world.pending[me] = None
+        return then
+
+    def link(self, world, me, k, slot):
+        world.link(me, slot)
+        return ("take_back", self.entered(me, k, slot))
+
+    def entered(self, me, k, slot):
+        return ("reset" if self.roles[me] == "r" else "arrive", k, slot)
+
+    def arrive(self, world, me, k, slot):
+        seen = number, broken = world.words[self.low]
+        if broken:
+            return ("leave", k, slot, False)
+        seen = (seen, world.words[self.high], number in world.words[self.deaths])
+        return ("count" if self.variant == "count_first" else "note", k, slot, seen)
+
+    def note(self, world, me, k, slot, seen):
+        (number, _), _, _ = seen
+        left = world.words[self.locks + slot]
+        if left[0] == number and left[1] != me:
+            return ("break_it", k, slot, number, False)
+        world.words[self.locks + slot] = (number, me, None)
+        if self.variant == "count_first":
+            return ("look", k, slot, number, False)
+        return ("find_dead", k, slot, seen, 0) if self.variant != "no_look" else ("count", k, slot, seen)
+
+    def find_dead(self, world, me, k, slot, seen, other):
+        (number, _), _, _ = seen
+        if self.coarse and any(self.is_dead(world, each, number) for each in range(self.locks)):
+            return ("break_it", k, slot, number, False)
+        if other == self.locks or self.coarse:
+            return ("count", k, slot, seen)
+        round, noter, _ = world.words[self.locks + other]
+        if round == number:
+            return ("find_noter", k, slot, seen, other, noter)
+        return ("find_dead", k, slot, seen, other + 1)
+
+    def is_dead(self, world, slot, number):
+        round, noter, _ = world.words[self.locks + slot]
+        return round == number and world.words[slot][0] != noter
+
+    def find_noter(self, world, me, k, slot, seen, other, noter):
+        (number, _), _, _ = seen
+        if world.words[other][0] != noter:
+            return ("break_it", k, slot, number, False)
+        return ("find_dead", k, slot, seen, other + 1)
+
+    def count(self, world, me, k, slot, seen):
+        low, high, warned = seen
+        if (world.words[self.low], world.words[self.high]) != (low, high):
+            return ("arrive", k, slot)
+        (number, _), (count, asleep) = low, high
+        world.words[self.arrived] |= {(me, number)}
+        if count + 1 < self.n:
+            world.words[self.high] = (count + 1, asleep)
+            return ("note", k, slot, seen) if self.variant == "count_first" else ("look", k, slot, number, False)
+        if warned:
+            return ("$wrong", f"completed although somebody had died in round {number}")
+        world.words[self.low], world.words[self.high] = (number + 1, False), (0, False)
+        world.words[self.completed] |= {number}
+        if self.variant == "leave_first":
+            return ("leave", k, slot, number)
+        then = ("leave", k, slot, None)
+        return ("open", number, then) if asleep else then
+
+    def open(self, world, me, number, then):
+        world.words[self.gate] += 1
+        return [(after, then) for after, _ in world.wake(self.door(number), ALL)]
+
+    # waiting
+
+    def look(self, world, me, k, slot, number, late):
+        return ("look_at_state", k, slot, number, late, world.words[self.gate])
+
+    def look_at_state(self, world, me, k, slot, number, late, gate):
+        if world.words[self.low] != (number, False):
+            return ("outcome", k, slot, number)
+        return ("look_at_slots", k, slot, number, late, gate, ())
+
+    def look_at_slots(self, world, me, k, slot, number, late, gate, seen):
+        other = len(seen)
+        if self.coarse:
+            if any(self.is_dead(world, each, number) for each in range(self.locks)):
+                return ("break_it", k, slot, number, True)
+            seen = tuple((each, world.words[each]) for each in range(self.locks))
+        elif other < self.locks:
+            round, noter, _ = world.words[self.locks + other]
+            return ("look_at_slot", k, slot, number, late, gate, seen, noter if round == number else None)
+        if late:
+            return ("break_it", k, slot, number, True, True)
+        return ("say_asleep", k, slot, number, gate, seen)
+
+    def say_asleep(self, world, me, k, slot, number, gate, seen):
+        if world.words[self.low] != (number, False):
+            return ("outcome", k, slot, number)
+        world.words[self.high] = (world.words[self.high][0], True)
+        if self.variant == "gate_late" and gate is not None:
+            return ("read_gate_late", k, slot, number, seen)
+        words = ((self.door(number), FREE), (self.gate, gate)) + seen
+        return sleep_any(words, ("slept", k, slot, number), self.roles[me] == "t")
+
+    def read_gate_late(self, world, me, k, slot, number, seen):
+        words = ((self.door(number), FREE), (self.gate, world.words[self.gate])) + seen
+        return sleep_any(words, ("slept", k, slot, number), self.roles[me] == "t")
+
+    def look_at_slot(self, world, me, k, slot, number, late, gate, seen, noter):
+        word = world.words[len(seen)]
+        if noter is not None and word[0] != noter:
+            return ("break_it", k, slot, number, True)
+        return ("look_at_slots", k, slot, number, late, gate, seen + ((len(seen), word),))
+
+    def slept(self, world, me, k, slot, number, how):
+        if how[0] == "woken" and min(how[1]) < self.locks and self.variant != "no_handing_on":
+            return ("open", number, ("open", number + 1, ("look", k, slot, number, False)))
+        return ("look", k, slot, number, how == "timeout" and self.roles[me] == "t")
+
+    def break_it(self, world, me, k, slot, number, counted, late=False):
+        if world.words[self.low] != (number, False):
+            return ("outcome", k, slot, number) if counted or self.variant == "outcome_uncounted" else ("arrive", k, slot)
+        if not late and DEAD not in world.at:
+            return ("$wrong", f"round {number} is to be broken though nobody is dead")
+        world.words[self.low] = (number, True)
+        return ("open", number, ("leave", k, slot, False))
+
+    def outcome(self, world, me, k, slot, number):
+        if world.words[self.low] == (number, True):
+            return self.found(world, k, slot, number, False)
+        return ("read_stamp", k, slot, number)
+
+    def read_stamp(self, world, me, k, slot, number):
+        return self.found(world, k, slot, number, world.words[self.locks + slot][2] is not False)
+
+    def found(self, world, k, slot, number, through):
+        if through != (number in world.words[self.completed]):
+            return ("$wrong", f"round {number}: told {through}, which is wrong")
+        return ("leave", k, slot, None if through else False)
+
+    # leaving; `then` is None after a round that was completed, False after one that was broken
+
+    def leave(self, world, me, k, slot, then):
+        if slot is None:
+            return DONE
+        if self.coarse:
+            self.unlink(world, me, k, slot, then)
+            self.release(world, me, k, slot, then)
+            return self.released(world, me, k, then)
+        world.pending[me] = slot
+        return ("unlink", k, slot, then)
+
+    def unlink(self, world, me, k, slot, then):
+        world.words[self.locks + slot] = NO_NOTE
+        world.unlink(me, slot)
+        return ("release", k, slot, then)
+
+    def release(self, world, me, k, slot, then):
+        _, waiters, _ = world.words[slot]
+        world.words[slot] = (None, waiters, False)
+        return ("released", k, then)
+
+    def released(self, world, me, k, then):
+        world.pending[me] = None
+        if then is False:
+            return DONE
+        left = DONE if k == self.rounds else ("enter", k + 1)
+        return left if then is None else ("open", then, left)
+
+    # Barrier::reset
+
+    def reset(self, world, me, k, slot):
+        number, broken = world.words[self.low]
+        return ("stamp", slot, number, 0) if broken else ("break_for_reset", slot, number)
+
+    def break_for_reset(self, world, me, slot, number):
+        if world.words[self.low] != (number, False):
+            return ("reset", 1, slot)
+        world.words[self.low] = (number, True)
+        return ("open", number, ("stamp", slot, number, 0))
+
+    def stamp(self, world, me, slot, number, other):
+        if other == self.locks or self.variant == "no_stamps":
+            return ("renew", slot, number)
+        note = world.words[self.locks + other]
+        if note[0] is not None and note[0] <= number and note[2] is None:
+            return ("write_stamp", slot, number, other, note)
+        return ("stamp", slot, number, other + 1)
+
+    def write_stamp(self, world, me, slot, number, other, note):
+        if world.words[self.locks + other] == note:
+            world.words[self.locks + other] = note[:2] + (note[0] < number,)
+        return ("stamp", slot, number, other + 1)
+
+    def renew(self, world, me, slot, number):
+        if world.words[self.low] == (number, True):
+            world.words[self.low], world.words[self.high] = (number + 1, False), (0, False)
+        return ("leave", self.rounds, slot, None)
+
+
+if __name__ == "__main__":
+    report = Report()
+    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wtr", 2, 0), ("wwr", 2, 1), ("www", 3, 1)]:
+        report.holds(f"{roles}, a barrier of {n}, killed anywhere", Barrier(roles, n), kills)
+    report.holds("ww, a barrier of 2, twice", Barrier("ww", 2, rounds=2), 1)
+    report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 1)
+    report.holds("www through a barrier of 1 with 1 slot", Barrier("www", 1, slots=1), 1)
+    report.long("wwrr", Barrier("wwrr", 2, slots=3), 1)
+    report.long("wwww, a barrier of 2: two rounds", Barrier("wwww", 2), 1)
+    report.long("www, looking slot by slot", Barrier("www", 3, coarse=False), 1)
+    report.long("wwt", Barrier("wwt", 3), 1)
+    report.long("www, two kills", Barrier("www", 3), 2)
+    report.long("wwr, two kills", Barrier("wwr", 2), 2)
+
+    def fails(name, roles, n, kills, problem, **how):
+        report.fails(name, Barrier(roles, n, **how), kills, problem)
+
+    fails("counted before the slot says for which round", "ww", 2, 1, "completed although", variant="count_first")
+    fails("no look for the dead when arriving", "ww", 2, 1, "completed although", variant="no_look")
+    fails("the note of the dead is cleared", "www", 2, 1, "completed although", variant="clear_note")
+    fails("woken by a death and not handed on", "www", 3, 1, "hang", variant="no_handing_on")
+    fails("the last one gives its slot back first", "ww", 2, 1, "hang", variant="leave_first")
+    fails("slots without WAITERS", "ww", 2, 1, "hang", variant="unmarked_slot")
+    fails("a reset without a slot", "wr", 2, 1, "hang", variant="reset_slotless")
+    fails("an outcome for one who wasn't counted", "wwr", 2, 1, "round 0: told", variant="outcome_uncounted")
+    fails("a reset without stamps", "wtr", 2, 0, "round 0: told", variant="no_stamps", rounds=2)
+    fails("the gate read after the state", "ww", 2, 0, "hang", variant="gate_late")
+    report.exit()
