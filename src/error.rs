@@ -110,6 +110,23 @@ pub enum Error {
         limit: usize,
     },
 
+    /// An initialiser panicked, and [`Once::call_once`](crate::generic::Once::call_once) doesn't try another.
+    #[error(
+        "an initialiser panicked; what it should have done is half done at best: use call_once_force to do it over"
+    )]
+    InitPanicked,
+
+    /// It has its value already.
+    #[error("it is initialised already, for good; use the value that get returns")]
+    AlreadyInitialized,
+
+    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex) is locked as often as it can count.
+    #[error("this thread has locked it {limit} times, more can't be counted; drop a guard first")]
+    TooManyLevels {
+        /// The largest count.
+        limit: u32,
+    },
+
     /// A lock word that no code of this crate writes: somebody scribbled over it.
     #[error(
         "the lock word {word:#010x} is corrupt; the lock is now marked as poisoned, \

@@ -8,6 +8,8 @@ mod data;
 mod deadline;
 mod error;
 mod mutex;
+mod once;
+mod once_lock;
 mod poison;
 pub mod region;
 mod shm;
@@ -22,12 +24,16 @@ pub use data::{CapacityError, ShmString, ShmVec};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
 pub use mutex::Owner;
+pub use once::OnceState;
+pub use once_lock::SetError;
 pub use pshared_derive::{ShmData, ShmSafe};
 pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
 pub mod generic {
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+    pub use crate::once::Once;
+    pub use crate::once_lock::OnceLock;
 }
 
 /// The types on the futex backend, which is also the default.
@@ -40,6 +46,10 @@ pub mod futex {
     pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`Mutex`]'s data.
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
+    /// [`generic::Once`](crate::generic::Once) on futexes.
+    pub type Once = crate::generic::Once<Futex>;
+    /// [`generic::OnceLock`](crate::generic::OnceLock) on futexes.
+    pub type OnceLock<T> = crate::generic::OnceLock<T, Futex>;
 }
 
-pub use futex::{MappedMutexGuard, Mutex, MutexGuard};
+pub use futex::{MappedMutexGuard, Mutex, MutexGuard, Once, OnceLock};

@@ -1,6 +1,7 @@
 //! The futex backend: robust words that join the robust list which libc registered for the thread.
 
 pub(crate) mod held;
+pub(crate) mod once;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
@@ -20,6 +21,7 @@ pub enum Futex {}
 impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
+    type Once = once::OnceWord;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,
@@ -55,6 +57,10 @@ unsafe impl RawMutex for RobustWord {
 
     fn is_inherited(&self, held: Self::Held) -> bool {
         held.is_inherited()
+    }
+
+    fn held_here(&self) -> Option<Self::Held> {
+        RobustWord::held_here(self)
     }
 
     fn is_locked(&self) -> bool {

@@ -48,8 +48,15 @@ pub trait Subject: Default {
 
     fn new_shared() -> Self::Shared;
 
-    /// In the actor's process: does it, and says how it went, in one line.
-    fn act<'a>(shared: &'a Self::Shared, hands: &mut Self::Hands<'a>, op: Self::Op) -> String;
+    /// In the actor's process: does it, and says how it went, in one line. What goes on from one step to the next inside
+    /// of a call, as in a closure that it runs, can `ask`: this says a line, as if the step were over, and hears what the
+    /// next step is.
+    fn act<'a>(
+        shared: &'a Self::Shared,
+        hands: &mut Self::Hands<'a>,
+        op: Self::Op,
+        ask: &mut dyn FnMut(&str) -> Self::Op,
+    ) -> String;
 
     /// In the test's process, between two steps: what can be seen from outside without changing anything. `actor` tells
     /// the number of the actor whose process it is given.
@@ -65,7 +72,12 @@ pub trait Subject: Default {
     /// `actor`, one of [`next`](Subject::next), has answered as it said there.
     fn came_through(&mut self, actor: usize);
 
-    /// `actor`, which doesn't wait, drops what is in its hands.
+    /// Whether `actor`, which doesn't wait, can detach now.
+    fn may_let_go(&self, _actor: usize) -> bool {
+        true
+    }
+
+    /// `actor`, of which that is true, drops what is in its hands.
     fn let_go(&mut self, actor: usize);
 
     /// `actor` is killed. It may wait, hold something, or have nothing to do with this cell at all.
@@ -185,11 +197,23 @@ fn act<S: Subject>(name: &str, peer: &Peer) {
 /// An actor that has one open.
 fn act_in<S: Subject>(shared: &S::Shared, name: &str, peer: &Peer) {
     let mut hands = S::Hands::default();
+    while let Some(op) = hear_what_to_do::<S>(name, peer) {
+        let mut ask = |said: &str| {
+            peer.say(said);
+            hear_what_to_do::<S>(name, peer).expect("told to detach with something going on")
+        };
+        let said = S::act(shared, &mut hands, op, &mut ask);
+        peer.say(&said);
+    }
+}
+
+/// `None`: to detach.
+fn hear_what_to_do<S: Subject>(name: &str, peer: &Peer) -> Option<S::Op> {
     loop {
         match hear(peer).as_str() {
-            "Detach" => return,
+            "Detach" => return None,
             "Remove" => peer.say(&outcome(&Shm::<S::Shared>::remove(name))),
-            number => peer.say(&S::act(shared, &mut hands, S::OPS[number.parse::<usize>().unwrap()])),
+            number => return Some(S::OPS[number.parse::<usize>().unwrap()]),
         }
     }
 }
@@ -278,7 +302,7 @@ impl<S: Subject> Run<S> {
         }
         match (self.actors[number].as_ref().and_then(|actor| actor.cell), action) {
             (None, Action::Create | Action::Open | Action::OpenOrCreate) => self.open(number, action)?,
-            (Some(cell), Action::Detach) => {
+            (Some(cell), Action::Detach) if self.cells[cell].model.may_let_go(number) => {
                 self.cells[cell].model.let_go(number);
                 self.ask(number, action, "Detach", "done")?;
                 self.actor(number).cell = None;
