@@ -243,6 +243,12 @@ struct Actor {
     waits: bool,
 }
 
+impl Actor {
+    fn is_asleep(&self) -> bool {
+        is_asleep_in_a_lock(self.tid)
+    }
+}
+
 /// A cell that had the name once: one that is removed lives on for those who have it open.
 struct Made<S: Subject> {
     shm: Shm<S::Shared>,
@@ -366,9 +372,7 @@ impl<S: Subject> Run<S> {
                 if next.is_empty() {
                     break;
                 }
-                // Whoever woke them has come to an end, so one of them has been woken by now. Had it not been, it would
-                // still find out some time later: sleepers look up once in a while.
-                if next.iter().all(|(number, _)| is_asleep_in_a_lock(self.actor(*number).tid)) {
+                if self.are_stranded(&next) {
                     return Err(format!("nobody has woken any of {next:?}"));
                 }
                 let number = self.wait_for(&format!("any of {next:?} to go on"), |run| {
@@ -383,7 +387,7 @@ impl<S: Subject> Run<S> {
         for number in 0..ACTORS {
             if self.actors[number].as_ref().is_some_and(|actor| actor.waits) {
                 self.wait_for(&format!("{number} to sleep"), |run| {
-                    (run.has_answered(number) || is_asleep_in_a_lock(run.actor(number).tid)).then_some(())
+                    (run.has_answered(number) || run.actor(number).is_asleep()).then_some(())
                 })?;
                 if self.has_answered(number) {
                     let answer = self.actor(number).child.peer.hear();
@@ -392,6 +396,16 @@ impl<S: Subject> Run<S> {
             }
         }
         self.look()
+    }
+
+    /// Whether none of those that may go on is awake. Whoever woke one of them has come to an end, so one is awake by
+    /// now, or another sleeper that was woken in its place and is about to pass that on. Sleepers look up once in a while
+    /// by themselves, so in the end they would find out even so.
+    fn are_stranded(&self, next: &[(usize, String)]) -> bool {
+        let is_asleep =
+            |number: usize| self.actors[number].as_ref().is_none_or(|actor| !actor.waits || actor.is_asleep());
+        let next_sleep = || next.iter().all(|(number, _)| is_asleep(*number));
+        next_sleep() && (0..ACTORS).all(is_asleep) && next_sleep()
     }
 
     fn look(&mut self) -> Result<(), Problem> {
