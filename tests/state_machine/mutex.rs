@@ -169,12 +169,7 @@ impl<B: Backend> Subject for Mutexes<B> {
         [const { Mutex::new([0; 2]) }; 2]
     }
 
-    fn act<'a>(
-        shared: &'a Self::Shared,
-        hands: &mut Self::Hands<'a>,
-        Op { how, lock }: Op,
-        _: &mut dyn FnMut(&str) -> Op,
-    ) -> String {
+    fn act<'a>(shared: &'a Self::Shared, hands: &mut Self::Hands<'a>, Op { how, lock }: Op) -> String {
         let (mutex, hand) = (&shared[lock], &mut hands[lock]);
         let result = match how {
             Lock => mutex.lock(),

@@ -48,15 +48,19 @@ pub trait Subject: Default {
 
     fn new_shared() -> Self::Shared;
 
-    /// In the actor's process: does it, and says how it went, in one line. What goes on from one step to the next inside
-    /// of a call, as in a closure that it runs, can `ask`: this says a line, as if the step were over, and hears what the
-    /// next step is.
-    fn act<'a>(
+    /// In the actor's process: does it, and says how it went, in one line.
+    fn act<'a>(shared: &'a Self::Shared, hands: &mut Self::Hands<'a>, op: Self::Op) -> String;
+
+    /// The same for what goes on from one step to the next inside of a call, as in a closure that it runs: `ask` says a
+    /// line, as if the step were over, and hears what the next step is.
+    fn act_and_ask<'a>(
         shared: &'a Self::Shared,
         hands: &mut Self::Hands<'a>,
         op: Self::Op,
-        ask: &mut dyn FnMut(&str) -> Self::Op,
-    ) -> String;
+        _ask: &mut dyn FnMut(&str) -> Self::Op,
+    ) -> String {
+        Self::act(shared, hands, op)
+    }
 
     /// In the test's process, between two steps: what can be seen from outside without changing anything. `actor` tells
     /// the number of the actor whose process it is given.
@@ -202,7 +206,7 @@ fn act_in<S: Subject>(shared: &S::Shared, name: &str, peer: &Peer) {
             peer.say(said);
             hear_what_to_do::<S>(name, peer).expect("told to detach with something going on")
         };
-        let said = S::act(shared, &mut hands, op, &mut ask);
+        let said = S::act_and_ask(shared, &mut hands, op, &mut ask);
         peer.say(&said);
     }
 }
