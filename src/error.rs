@@ -120,10 +120,10 @@ pub enum Error {
     #[error("it is initialised already, for good; use the value that get returns")]
     AlreadyInitialized,
 
-    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex) is locked as often as it can count.
-    #[error("this thread has locked it {limit} times, more can't be counted; drop a guard first")]
-    TooManyLevels {
-        /// The largest count.
+    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex) has as many guards as it can count.
+    #[error("this thread has {limit} guards of one lock, more can't be counted; drop one first")]
+    TooManyGuards {
+        /// The largest number.
         limit: u32,
     },
 

@@ -11,6 +11,7 @@ mod mutex;
 mod once;
 mod once_lock;
 mod poison;
+mod reentrant_mutex;
 pub mod region;
 mod shm;
 mod sys;
@@ -34,6 +35,7 @@ pub mod generic {
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
     pub use crate::once::Once;
     pub use crate::once_lock::OnceLock;
+    pub use crate::reentrant_mutex::{MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
 }
 
 /// The types on the futex backend, which is also the default.
@@ -50,6 +52,13 @@ pub mod futex {
     pub type Once = crate::generic::Once<Futex>;
     /// [`generic::OnceLock`](crate::generic::OnceLock) on futexes.
     pub type OnceLock<T> = crate::generic::OnceLock<T, Futex>;
+    /// [`generic::ReentrantMutex`](crate::generic::ReentrantMutex) on futexes.
+    pub type ReentrantMutex<T> = crate::generic::ReentrantMutex<T, Futex>;
+    /// The guard of a [`ReentrantMutex`].
+    pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, Futex>;
+    /// The guard of a part of a [`ReentrantMutex`]'s data.
+    pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, Futex>;
 }
 
 pub use futex::{MappedMutexGuard, Mutex, MutexGuard, Once, OnceLock};
+pub use futex::{MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
