@@ -114,6 +114,23 @@ pub enum Error {
     #[error("the guard was inherited by fork, and this process doesn't hold the lock; lock it here")]
     Inherited,
 
+    /// An initialiser panicked, and [`Once::call_once`](crate::generic::Once::call_once) doesn't try another.
+    #[error(
+        "an initialiser panicked; what it should have done is half done at best: use call_once_force to do it over"
+    )]
+    InitPanicked,
+
+    /// It has its value already.
+    #[error("it is initialised already, for good; use the value that get returns")]
+    AlreadyInitialized,
+
+    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex) has as many guards as it can count.
+    #[error("this thread has {limit} guards of one lock, more can't be counted; drop one first")]
+    TooManyGuards {
+        /// The largest number.
+        limit: u32,
+    },
+
     /// A lock word that no code of this crate writes: somebody scribbled over it.
     #[error(
         "the lock word {word:#010x} is corrupt; the lock is now marked as poisoned, \

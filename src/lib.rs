@@ -11,8 +11,11 @@ mod deadline;
 mod error;
 mod event;
 mod mutex;
+mod once;
+mod once_lock;
 mod permits;
 mod poison;
+mod reentrant_mutex;
 pub mod region;
 mod semaphore;
 mod shm;
@@ -30,6 +33,8 @@ pub use data::{CapacityError, ShmString, ShmVec};
 pub use deadline::{Deadline, Patience};
 pub use error::{Cause, Error, LockError, LockResult, Mismatch, PoisonError, Result, TryLockError};
 pub use mutex::Owner;
+pub use once::OnceState;
+pub use once_lock::SetError;
 pub use pshared_derive::{ShmData, ShmSafe};
 pub use shm::Shm;
 
@@ -39,7 +44,10 @@ pub mod generic {
     pub use crate::condvar::Condvar;
     pub use crate::event::Event;
     pub use crate::mutex::{MappedMutexGuard, Mutex, MutexGuard};
+    pub use crate::once::Once;
+    pub use crate::once_lock::OnceLock;
     pub use crate::permits::{Permit, Permits};
+    pub use crate::reentrant_mutex::{MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
     pub use crate::semaphore::Semaphore;
     pub use crate::wait_any::{Waitable, try_wait_any, wait_any, wait_any_until};
 }
@@ -88,7 +96,20 @@ pub mod futex {
     pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
     /// One of the [`Permits`].
     pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
+    /// [`generic::Once`](crate::generic::Once) on futexes.
+    pub type Once = crate::generic::Once<Futex>;
+    /// [`generic::OnceLock`](crate::generic::OnceLock) on futexes.
+    pub type OnceLock<T> = crate::generic::OnceLock<T, Futex>;
+    /// [`generic::ReentrantMutex`](crate::generic::ReentrantMutex) on futexes.
+    pub type ReentrantMutex<T> = crate::generic::ReentrantMutex<T, Futex>;
+    /// The guard of a [`ReentrantMutex`].
+    pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, Futex>;
+    /// The guard of a part of a [`ReentrantMutex`]'s data.
+    pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, Futex>;
 }
 
-pub use futex::{Barrier, Condvar, Event, MappedMutexGuard, Mutex, MutexGuard, Permit, Permits, Semaphore};
+pub use futex::{
+    Barrier, Condvar, Event, MappedMutexGuard, MappedReentrantMutexGuard, Mutex, MutexGuard, Once, OnceLock, Permit,
+    Permits, ReentrantMutex, ReentrantMutexGuard, Semaphore,
+};
 pub use futex::{try_wait_any, wait_any, wait_any_until};

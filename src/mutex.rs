@@ -260,7 +260,7 @@ impl<T: ?Sized, B: Backend> Mutex<T, B> {
     }
 }
 
-fn poisoned_or<D>(data: D, cause: Option<Cause>) -> LockResult<D> {
+pub(crate) fn poisoned_or<D>(data: D, cause: Option<Cause>) -> LockResult<D> {
     match cause {
         None => Ok(data),
         Some(cause) => Err(LockError::Poisoned(PoisonError::new(data, cause))),

@@ -31,16 +31,24 @@ impl Poison {
         }
     }
 
+    /// Whether this cause was noted, alone or with another.
+    pub(crate) fn includes(&self, cause: Cause) -> bool {
+        self.0.load(Ordering::Relaxed) & bit(cause) != 0
+    }
+
     #[cold]
     pub(crate) fn note(&self, cause: Cause) {
-        let bit = match cause {
-            Cause::Panicked => PANICKED,
-            Cause::OwnerDied => DIED,
-        };
-        self.0.fetch_or(bit, Ordering::Relaxed);
+        self.0.fetch_or(bit(cause), Ordering::Relaxed);
     }
 
     pub(crate) fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+const fn bit(cause: Cause) -> u32 {
+    match cause {
+        Cause::Panicked => PANICKED,
+        Cause::OwnerDied => DIED,
     }
 }

@@ -35,6 +35,11 @@ fn what_is_published_is_finished_and_found() {
 }
 
 #[test]
+fn what_is_done_once_is_done_by_another_if_need_be() {
+    check("once.py");
+}
+
+#[test]
 fn the_oracle_buries_nobody_alive() {
     check("oracle.py");
 }

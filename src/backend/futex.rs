@@ -4,6 +4,7 @@ pub(crate) mod barrier;
 pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod held;
+pub(crate) mod once;
 pub(crate) mod permits;
 pub(crate) mod publish;
 pub(crate) mod relay;
@@ -32,6 +33,7 @@ impl Backend for Futex {
     type Condvar = condvar::Condvar;
     type Permits<const N: usize> = permits::Slots<N>;
     type Barrier<const N: usize> = barrier::Rounds<N>;
+    type Once = once::OnceWord;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,
@@ -67,6 +69,10 @@ unsafe impl RawMutex for RobustWord {
 
     fn is_inherited(&self, held: Self::Held) -> bool {
         held.is_inherited()
+    }
+
+    fn held_here(&self) -> Option<Self::Held> {
+        RobustWord::held_here(self)
     }
 
     fn is_locked(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::mem::{align_of, needs_drop, size_of};
 
-use super::safe::{ShmData, ShmSafe};
+use super::safe::ShmSafe;
 
 /// The structure of a type that may stand in a cell.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Type {
     }
 
     /// A lock around `D`; `slots` is the number of per-holder slots, 0 where it has none.
-    pub const fn lock<T, D: ShmData>(
+    pub const fn lock<T, D: ShmSafe>(
         what: &'static str,
         backend: &'static str,
         slots: usize,

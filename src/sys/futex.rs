@@ -23,6 +23,18 @@ pub(crate) const WAIT_ANY_MAX: usize = 128;
 
 /// `futex(FUTEX_WAIT_BITSET)` until `until` on the monotonic clock, or for ever.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Option<TimeSpec>) -> Result<Wake, Errno> {
+    wait_as(ANYBODY, word, expected, until)
+}
+
+/// Which wake-ups are for a sleeper: those that have a bit in common with its own. Most sleepers, and all calls but
+/// [`wake_only`], have all of them.
+pub(crate) type Bits = u32;
+
+/// All of them (`FUTEX_BITSET_MATCH_ANY`).
+pub(crate) const ANYBODY: Bits = libc::FUTEX_BITSET_MATCH_ANY as Bits;
+
+/// The same as a sleeper of some kind.
+pub(crate) fn wait_as(bits: Bits, word: &AtomicU32, expected: u32, until: Option<TimeSpec>) -> Result<Wake, Errno> {
     let until = until.map(timespec);
     let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the word and the timespec outlive the call; the kernel only reads them.
@@ -34,7 +46,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, until: Option<TimeSpec>) -> 
             expected,
             until,
             std::ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
+            bits,
         )
     };
     if done == 0 { Ok(Wake::Woken) } else { woken_otherwise() }
@@ -103,6 +115,23 @@ fn timespec(at: TimeSpec) -> libc::timespec {
 pub(crate) fn wake(word: &AtomicU32, count: i32) -> Result<usize, Errno> {
     // SAFETY: the word outlives the call; the kernel uses its address only.
     let woken = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count) };
+    usize::try_from(woken).map_err(|_| Errno::last())
+}
+
+/// `futex(FUTEX_WAKE_BITSET)`: the same among sleepers of some kinds.
+pub(crate) fn wake_only(bits: Bits, word: &AtomicU32, count: i32) -> Result<usize, Errno> {
+    // SAFETY: the word outlives the call; the kernel uses its address only, and neither of the pointers.
+    let woken = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE_BITSET,
+            count,
+            std::ptr::null::<libc::timespec>(),
+            std::ptr::null::<u32>(),
+            bits,
+        )
+    };
     usize::try_from(woken).map_err(|_| Errno::last())
 }
 

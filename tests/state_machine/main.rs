@@ -5,6 +5,7 @@
 mod support;
 
 mod mutex;
+mod once;
 
 use pshared::{Cause, LockError, LockResult};
 

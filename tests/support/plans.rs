@@ -51,6 +51,17 @@ pub trait Subject: Default {
     /// In the actor's process: does it, and says how it went, in one line.
     fn act<'a>(shared: &'a Self::Shared, hands: &mut Self::Hands<'a>, op: Self::Op) -> String;
 
+    /// The same for what goes on from one step to the next inside of a call, as in a closure that it runs: `ask` says a
+    /// line, as if the step were over, and hears what the next step is.
+    fn act_and_ask<'a>(
+        shared: &'a Self::Shared,
+        hands: &mut Self::Hands<'a>,
+        op: Self::Op,
+        _ask: &mut dyn FnMut(&str) -> Self::Op,
+    ) -> String {
+        Self::act(shared, hands, op)
+    }
+
     /// In the test's process, between two steps: what can be seen from outside without changing anything. `actor` tells
     /// the number of the actor whose process it is given.
     fn look(shared: &Self::Shared, actor: &dyn Fn(u32) -> usize) -> String;
@@ -65,7 +76,12 @@ pub trait Subject: Default {
     /// `actor`, one of [`next`](Subject::next), has answered as it said there.
     fn came_through(&mut self, actor: usize);
 
-    /// `actor`, which doesn't wait, drops what is in its hands.
+    /// Whether `actor`, which doesn't wait, can detach now.
+    fn may_let_go(&self, _actor: usize) -> bool {
+        true
+    }
+
+    /// `actor`, of which that is true, drops what is in its hands.
     fn let_go(&mut self, actor: usize);
 
     /// `actor` is killed. It may wait, hold something, or have nothing to do with this cell at all.
@@ -185,11 +201,23 @@ fn act<S: Subject>(name: &str, peer: &Peer) {
 /// An actor that has one open.
 fn act_in<S: Subject>(shared: &S::Shared, name: &str, peer: &Peer) {
     let mut hands = S::Hands::default();
+    while let Some(op) = hear_what_to_do::<S>(name, peer) {
+        let mut ask = |said: &str| {
+            peer.say(said);
+            hear_what_to_do::<S>(name, peer).expect("told to detach with something going on")
+        };
+        let said = S::act_and_ask(shared, &mut hands, op, &mut ask);
+        peer.say(&said);
+    }
+}
+
+/// `None`: to detach.
+fn hear_what_to_do<S: Subject>(name: &str, peer: &Peer) -> Option<S::Op> {
     loop {
         match hear(peer).as_str() {
-            "Detach" => return,
+            "Detach" => return None,
             "Remove" => peer.say(&outcome(&Shm::<S::Shared>::remove(name))),
-            number => peer.say(&S::act(shared, &mut hands, S::OPS[number.parse::<usize>().unwrap()])),
+            number => return Some(S::OPS[number.parse::<usize>().unwrap()]),
         }
     }
 }
@@ -217,6 +245,12 @@ struct Actor {
     /// The number of the cell that it has open.
     cell: Option<usize>,
     waits: bool,
+}
+
+impl Actor {
+    fn is_asleep(&self) -> bool {
+        is_asleep_in_a_lock(self.tid)
+    }
 }
 
 /// A cell that had the name once: one that is removed lives on for those who have it open.
@@ -278,7 +312,7 @@ impl<S: Subject> Run<S> {
         }
         match (self.actors[number].as_ref().and_then(|actor| actor.cell), action) {
             (None, Action::Create | Action::Open | Action::OpenOrCreate) => self.open(number, action)?,
-            (Some(cell), Action::Detach) => {
+            (Some(cell), Action::Detach) if self.cells[cell].model.may_let_go(number) => {
                 self.cells[cell].model.let_go(number);
                 self.ask(number, action, "Detach", "done")?;
                 self.actor(number).cell = None;
@@ -342,9 +376,7 @@ impl<S: Subject> Run<S> {
                 if next.is_empty() {
                     break;
                 }
-                // Whoever woke them has come to an end, so one of them has been woken by now. Had it not been, it would
-                // still find out some time later: sleepers look up once in a while.
-                if next.iter().all(|(number, _)| is_asleep_in_a_lock(self.actor(*number).tid)) {
+                if self.are_stranded(&next) {
                     return Err(format!("nobody has woken any of {next:?}"));
                 }
                 let number = self.wait_for(&format!("any of {next:?} to go on"), |run| {
@@ -359,7 +391,7 @@ impl<S: Subject> Run<S> {
         for number in 0..ACTORS {
             if self.actors[number].as_ref().is_some_and(|actor| actor.waits) {
                 self.wait_for(&format!("{number} to sleep"), |run| {
-                    (run.has_answered(number) || is_asleep_in_a_lock(run.actor(number).tid)).then_some(())
+                    (run.has_answered(number) || run.actor(number).is_asleep()).then_some(())
                 })?;
                 if self.has_answered(number) {
                     let answer = self.actor(number).child.peer.hear();
@@ -368,6 +400,16 @@ impl<S: Subject> Run<S> {
             }
         }
         self.look()
+    }
+
+    /// Whether none of those that may go on is awake. Whoever woke one of them has come to an end, so one is awake by
+    /// now, or another sleeper that was woken in its place and is about to pass that on. Sleepers look up once in a while
+    /// by themselves, so in the end they would find out even so.
+    fn are_stranded(&self, next: &[(usize, String)]) -> bool {
+        let is_asleep =
+            |number: usize| self.actors[number].as_ref().is_none_or(|actor| !actor.waits || actor.is_asleep());
+        let next_sleep = || next.iter().all(|(number, _)| is_asleep(*number));
+        next_sleep() && (0..ACTORS).all(is_asleep) && next_sleep()
     }
 
     fn look(&mut self) -> Result<(), Problem> {

@@ -11,7 +11,10 @@
 //!
 //! READY has an owner part above every thread id, so the kernel's walk leaves it alone. It is stored and everybody is
 //! woken by one FUTEX_WAKE_OP, so a creator that is killed around it strands nobody: before it the word is the dead
-//! thread's and gets marked, after it there is nobody left to wake.
+//! thread's and gets marked, after it there is nobody left to wake. Where nobody sleeps (W is clear) a compare-exchange
+//! does the same.
+//!
+//! The model is `tests/models/publish.py`.
 
 use std::sync::atomic::{Ordering, fence};
 
@@ -21,7 +24,7 @@ use super::thread;
 use crate::backend::{Acquired, Refused};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
-use crate::sys::{self, futex};
+use crate::sys::futex;
 
 /// What entering an unfinished or finished thing came to.
 pub(crate) enum Entered {
@@ -79,19 +82,33 @@ impl RobustWord {
     ///
     /// This thread got `held` from [`enter`](RobustWord::enter) or [`reopen`](RobustWord::reopen) and hasn't used it.
     pub(crate) unsafe fn publish(&self, held: Held) -> Result<()> {
-        if held.is_inherited() {
-            return Err(Error::WouldBlock); // the parent's task, not this child's
-        }
         thread::with(|me| {
-            me.set_pending(self);
-            me.unlink(self);
-            fence(Ordering::Release); // what was prepared comes before READY; the system call is no fence by contract
-            let published = futex::set_to_bit_and_wake_all(self.word(), READY_BIT);
-            me.clear_pending();
-            published
-                .map(drop)
-                .map_err(|e| sys::failed("futex(FUTEX_WAKE_OP)", "a cell", e, "the kernel must allow it"))
+            if !me.is_holder(held) {
+                return Err(Error::WouldBlock); // the parent's task, not this child's
+            }
+            if held.is_linked() {
+                me.set_pending(self);
+                me.unlink(self);
+            }
+            // Release: what was prepared comes before READY.
+            let alone = self.word().compare_exchange(me.tid(), READY, Ordering::Release, Ordering::Relaxed);
+            if alone.is_err() {
+                self.publish_to_sleepers();
+            }
+            if held.is_linked() {
+                me.clear_pending();
+            }
+            Ok(())
         })
+    }
+
+    #[cold]
+    fn publish_to_sleepers(&self) {
+        fence(Ordering::Release); // the system call is no fence by contract
+        if futex::set_to_bit_and_wake_all(self.word(), READY_BIT).is_err() {
+            // Not on a mapped, aligned word; but if so, sleepers look up once a second.
+            self.word().store(READY, Ordering::Release);
+        }
     }
 
     /// Publishes what nobody else can see yet.

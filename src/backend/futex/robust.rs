@@ -104,8 +104,13 @@ pub(super) const fn owner(word: u32) -> u32 {
 
 impl RobustWord {
     pub(crate) const fn new() -> RobustWord {
+        RobustWord::holding(0)
+    }
+
+    /// An unsettled word that holds `word`.
+    pub(super) const fn holding(word: u32) -> RobustWord {
         RobustWord {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(word),
             settled: AtomicU32::new(0),
             stamp: AtomicU64::new(0),
             estimate: AtomicU32::new(0),
@@ -154,11 +159,6 @@ impl RobustWord {
         Ok(())
     }
 
-    /// The pid namespace that the word was settled in, or 0.
-    pub(super) fn settled(&self) -> u32 {
-        self.settled.load(Ordering::Relaxed)
-    }
-
     pub(super) fn set_namespace(&self, namespace: u64) {
         self.settled.store(namespace as u32, Ordering::Relaxed);
     }
@@ -179,6 +179,20 @@ impl RobustWord {
     /// The thread that owns the word.
     pub(crate) fn owner(&self) -> Option<u32> {
         Some(owner(self.word.load(Ordering::Relaxed))).filter(|owner| *owner != 0)
+    }
+
+    /// What this thread got when it took the word, if it is the owner.
+    pub(crate) fn held_here(&self) -> Option<Held> {
+        thread::with(|me| {
+            if !me.is_fresh() || self.word.load(Ordering::Relaxed) & OWNER != me.tid() {
+                return None;
+            }
+            // The word may be an earlier thread's of the same id; this one's record and stamp are nobody else's.
+            if self.settled.load(Ordering::Relaxed) != 0 {
+                return me.has(self).then(|| me.held_linked());
+            }
+            (self.stamp.load(Ordering::Relaxed) == me.stamp()).then(|| me.held_unlinked())
+        })
     }
 
     /// Whether the last owner died in it and nobody came since.
@@ -282,7 +296,7 @@ impl RobustWord {
         me.refresh().map_err(Refused::Failed)?;
         let settled = self.settled.load(Ordering::Relaxed);
         if settled == 0 {
-            let owner_died = self.wait_for(me, patience, Kind::Unsettled)?;
+            let owner_died = self.wait_for(me, patience, kind.unsettled())?;
             return Ok(Acquired { held: self.taken(me, false), owner_died });
         }
         self.enter_list(me, settled, patience)?;
@@ -297,10 +311,7 @@ impl RobustWord {
 
     /// Makes sure that the word can join this thread's list, and announces it.
     fn enter_list(&self, me: &Thread, settled: u32, patience: Patience) -> Result<(), Refused> {
-        if settled != me.namespace() {
-            let (theirs, ours) = (u64::from(settled), u64::from(me.namespace()));
-            return Err(Refused::Failed(Error::PidNamespace { what: "the lock".into(), theirs, ours }));
-        }
+        check_namespace(me, settled)?;
         if let Err(error) = me.reserve() {
             return Err(if me.has(self) { patience.refuse_own() } else { Refused::Failed(error) });
         }
@@ -315,7 +326,7 @@ impl RobustWord {
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if owner(word) == 0 {
-                if !matches!(kind, Kind::Unsettled) && me.has(self) {
+                if !matches!(kind, Kind::Unsettled | Kind::UnsettledPublication) && me.has(self) {
                     // Free, and on this thread's list: somebody scribbled over a word that this thread owns.
                     return Err(self.give_up_corrupt(word));
                 }
@@ -326,7 +337,7 @@ impl RobustWord {
                 continue;
             }
             if owner(word) >= ABOVE_EVERY_ID {
-                if matches!(kind, Kind::Publication) && owner(word) == READY {
+                if kind.may_be_ready() && owner(word) == READY {
                     return Err(Refused::WouldBlock);
                 }
                 return Err(self.give_up_corrupt(word));
@@ -400,7 +411,7 @@ impl RobustWord {
     pub(super) fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
         let is_gone = || match kind {
-            Kind::Unsettled => !system::exists_here(tid),
+            Kind::Unsettled | Kind::UnsettledPublication => !system::exists_here(tid),
             Kind::Lock | Kind::Publication => !system::exists(tid) || self.is_another_of_the_id(word, tid),
         };
         // Asked twice, with the word unchanged in between: before the first answer the owner may have unlocked and
@@ -490,7 +501,7 @@ impl RobustWord {
     }
 
     /// Wakes a sleeper; where there was none, W goes, together with waking everybody who came in between.
-    fn wake_one(&self) {
+    pub(super) fn wake_one(&self) {
         // Neither call can fail on a mapped, aligned word. If one did, W would stay: waiters look up every second.
         if futex::wake(&self.word, 1) == Ok(0) {
             let _ = futex::clear_bit_and_wake_all(&self.word, WAITERS_BIT);
@@ -507,6 +518,19 @@ pub(super) enum Kind {
     Lock,
     /// The same, and over for good once [`READY`] stands in it.
     Publication,
+    /// Such a one of this process's threads.
+    UnsettledPublication,
+}
+
+impl Kind {
+    /// What an unsettled word is used as.
+    fn unsettled(self) -> Kind {
+        if self.may_be_ready() { Kind::UnsettledPublication } else { Kind::Unsettled }
+    }
+
+    fn may_be_ready(self) -> bool {
+        matches!(self, Kind::Publication | Kind::UnsettledPublication)
+    }
 }
 
 impl Patience {
@@ -517,6 +541,15 @@ impl Patience {
             Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,
         }
     }
+}
+
+/// Whether the ids in a word that was settled there mean what they mean here.
+pub(super) fn check_namespace(me: &Thread, settled: u32) -> Result<(), Refused> {
+    if settled != me.namespace() {
+        let (theirs, ours) = (u64::from(settled), u64::from(me.namespace()));
+        return Err(Refused::Failed(Error::PidNamespace { what: "the lock".into(), theirs, ours }));
+    }
+    Ok(())
 }
 
 pub(super) fn cannot_sleep(errno: nix::errno::Errno) -> Error {

@@ -32,7 +32,7 @@ pub(super) enum Attempt {
 impl RobustWord {
     /// How this slot is used, in a thread with a fresh state.
     pub(super) fn reach(&self, me: &Thread) -> Result<Reach, Refused> {
-        match self.settled() {
+        match self.namespace() {
             0 => Ok(Reach::Process),
             settled if settled == me.namespace() => Ok(Reach::Namespace),
             settled => {

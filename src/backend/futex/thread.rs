@@ -173,6 +173,11 @@ impl Thread {
         Held::unlinked(self.generation.get())
     }
 
+    /// What this thread keeps of one that is somewhere on it.
+    pub(crate) fn held_linked(&self) -> Held {
+        Held::linked(self.generation.get())
+    }
+
     /// The thread's id.
     #[inline]
     pub(crate) fn tid(&self) -> u32 {
