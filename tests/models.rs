@@ -38,3 +38,8 @@ fn what_is_published_is_finished_and_found() {
 fn the_oracle_buries_nobody_alive() {
     check("oracle.py");
 }
+
+#[test]
+fn the_rwlock_hangs_nobody_and_loses_no_death() {
+    check("rwlock.py");
+}

@@ -14,6 +14,9 @@ its list_op_pending, so a wrong discipline shows up by itself:
   - a word that the dead thread owns is marked, and one sleeper is woken if WAITERS is set;
   - the same for the pending word, and if nobody owns that one, one sleeper is woken and the word is left alone.
 
+`futex_waitv` queues on its words one after the other. A sleeper that was woken through one of them stays queued on the
+others until it runs, so a second wake-up may be spent on it.
+
 A word is a tuple (owner, waiters, died). An owner is a thread id, None where nobody is. A thread's place in its program
 is a tuple (name of a step, arguments...).
 """
@@ -79,7 +82,7 @@ class World:
 
     def wake(self, word, count):
         """FUTEX_WAKE: every choice of `count` sleepers, each as (world, how many were woken)."""
-        sleepers = [t for t, on in enumerate(self.asleep) if on == word]
+        sleepers = [t for t, on in enumerate(self.asleep) if word in on]
         if not sleepers or count == 0:
             return [(self.copy(), 0)]
         choices = [sleepers] if count >= len(sleepers) else [[t] for t in sleepers]
@@ -87,7 +90,8 @@ class World:
         for chosen in choices:
             world = self.copy()
             for thread in chosen:
-                world.asleep[thread], world.woken[thread] = None, True
+                world.asleep[thread] = tuple(on for on in world.asleep[thread] if on != word)
+                world.woken[thread] += (word,)
             out.append((world, len(chosen)))
         return out
 
@@ -131,17 +135,26 @@ class Program:
         """Whether the kernel can't find the list of this thread."""
         return not self.marked
 
+    def may_rest(self, world):
+        """Whether everybody who isn't at an end may stay where he is for ever."""
+        return False
+
 
 def sleep(word, value, then, timed):
     """FUTEX_WAIT: goes on at `then` with "woken", "changed" or, if timed, "timeout" as a further argument."""
-    return ("$wait", word, value, then, timed)
+    return ("$wait", ((word, value),), then, timed)
+
+
+def sleep_any(words, then, timed):
+    """futex_waitv on some (word, value): the same, and "woken" comes with the word."""
+    return ("$queue", 0, tuple(words), then, timed)
 
 
 def die(program, world, me):
     """Everything that a kill can lead to."""
     world = world.copy()
     program.at_kill(world, me)
-    world.at[me], world.asleep[me], world.woken[me] = DEAD, None, False
+    world.at[me], world.asleep[me], world.woken[me] = DEAD, (), ()
     worlds = [world]
     if not program.killed_unmarked(me):
         tid, pending = program.tid(me), world.pending[me]
@@ -177,21 +190,36 @@ def moves(program, world):
         if place in (DONE, DEAD):
             continue
         if place[0] == "$wait":
-            _, word, value, then, timed = place
+            _, ((word, value),), then, timed = place
             new = world.copy()
             if new.words[word] == value:
-                new.asleep[me], new.at[me] = word, ("$asleep", then, timed)
+                new.asleep[me], new.at[me] = (word,), ("$asleep", None, then, timed)
                 yield f"{me} sleeps", new
             else:
                 new.at[me] = then + ("changed",)
                 yield f"{me} needn't sleep", new
-        elif place[0] == "$asleep":
+        elif place[0] == "$queue":
+            _, at, words, then, timed = place
+            word, value = words[at]
             new = world.copy()
+            if new.words[word] == value:
+                new.asleep[me] += (word,)
+                asleep = at + 1 == len(words)
+                new.at[me] = ("$asleep", words, then, timed) if asleep else ("$queue", at + 1, words, then, timed)
+                yield f"{me} {'sleeps' if asleep else f'queues on {word}'}", new
+            else:
+                how = woken_through(world.woken[me], words) if world.woken[me] else "changed"
+                new.asleep[me], new.woken[me], new.at[me] = (), (), then + (how,)
+                yield f"{me} needn't sleep", new
+        elif place[0] == "$asleep":
+            _, words, then, timed = place
+            new = world.copy()
+            new.asleep[me], new.woken[me] = (), ()
             if world.woken[me]:
-                new.woken[me], new.at[me] = False, place[1] + ("woken",)
+                new.at[me] = then + (woken_through(world.woken[me], words) if words else "woken",)
                 yield f"{me} is woken", new
-            elif place[2]:
-                new.asleep[me], new.at[me] = None, place[1] + ("timeout",)
+            elif timed:
+                new.at[me] = then + ("timeout",)
                 yield f"{me}'s time is up", new
         else:
             new = world.copy()
@@ -200,6 +228,11 @@ def moves(program, world):
                 if next_place is not None:  # None: the step can't be done yet
                     after.at[me] = next_place
                     yield f"{me} {place[0]}", after
+
+
+def woken_through(woken, words):
+    """What futex_waitv says: the last in the array of the words that a wake-up came through."""
+    return ("woken", [word for word, _ in words if word in woken][-1])
 
 
 class Verdict:
@@ -213,7 +246,7 @@ def explore(program, kills, limit=3_000_000):
     start.next = [None] * program.locks
     start.head = [end_of(t) for t in range(program.threads)]
     start.pending = [None] * program.threads
-    start.asleep, start.woken = [None] * program.threads, [False] * program.threads
+    start.asleep, start.woken = [()] * program.threads, [()] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
 
@@ -244,7 +277,7 @@ def explore(program, kills, limit=3_000_000):
         problem = program.wrong(world)
         if problem:
             return Verdict(len(states), problem, trace(at))
-        if all(place in (DONE, DEAD) for place in world.at):
+        if all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world):
             ended.append(at)
         for by, new in moves(program, world):
             sources.append(at)

@@ -62,18 +62,18 @@ use crate::sys::{self, thread as system};
 pub(crate) const OWNER: u32 = 0x3fff_ffff;
 /// Somebody may be asleep (`FUTEX_WAITERS`).
 pub(crate) const WAITERS: u32 = 1 << WAITERS_BIT;
-const WAITERS_BIT: u32 = 31;
+pub(super) const WAITERS_BIT: u32 = 31;
 /// The last owner died (`FUTEX_OWNER_DIED`).
 pub(crate) const OWNER_DIED: u32 = 1 << 30;
 /// Above every thread id of the kernel (`PID_MAX_LIMIT`).
-const ABOVE_EVERY_ID: u32 = 1 << 22;
+pub(super) const ABOVE_EVERY_ID: u32 = 1 << 22;
 
 /// Published, see [`publish`](super::publish): no thread's id.
 pub(super) const READY: u32 = 1 << READY_BIT;
 pub(super) const READY_BIT: u32 = 29;
 
 /// How long a waiter sleeps before it looks whether the owner still exists.
-const SLICE: Duration = Duration::from_secs(1);
+pub(super) const SLICE: Duration = Duration::from_secs(1);
 
 /// A futex word and what the kernel and libc need beside it. 40 bytes, all zero when free and unsettled.
 #[repr(C, align(8))]
@@ -98,7 +98,7 @@ static_assertions::const_assert_eq!(std::mem::offset_of!(RobustWord, next), LINK
 static_assertions::const_assert_eq!(std::mem::size_of::<RobustWord>(), 40);
 
 #[inline]
-const fn owner(word: u32) -> u32 {
+pub(super) const fn owner(word: u32) -> u32 {
     word & OWNER
 }
 
@@ -130,6 +130,17 @@ impl RobustWord {
     #[inline]
     pub(crate) fn set_next(&self, next: usize) {
         self.next.store(next, Ordering::Relaxed);
+    }
+
+    /// The pid namespace that the word was settled in, 0 if it isn't.
+    #[inline]
+    pub(super) fn namespace(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Spinning for the word, or for what it guards.
+    pub(super) fn spin(&self) -> Spin<'_> {
+        Spin::new(&self.estimate)
     }
 
     /// The futex word itself, for protocols built on this one.
@@ -224,7 +235,7 @@ impl RobustWord {
 
     /// Whether the stamp is of a thread that had this one's id before it (invariant 6).
     #[inline]
-    fn has_stamp_of_an_earlier(&self, me: &Thread) -> bool {
+    pub(super) fn has_stamp_of_an_earlier(&self, me: &Thread) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
         stamp != me.stamp() && stamp as u32 == me.tid()
     }
@@ -363,7 +374,7 @@ impl RobustWord {
     }
 
     /// One attempt to take a word that was seen free.
-    fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
+    pub(super) fn try_take(&self, me: &Thread, word: u32, slept: bool) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
         if self.has_stamp_of_an_earlier(me) {
             // It goes before the word is taken (invariant 6). A new stamp in
@@ -375,7 +386,7 @@ impl RobustWord {
         self.word.compare_exchange(word, me.tid() | waiters, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    fn replace(&self, word: u32, by: u32) -> bool {
+    pub(super) fn replace(&self, word: u32, by: u32) -> bool {
         self.word.compare_exchange(word, by, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -387,7 +398,7 @@ impl RobustWord {
     /// What remains: after the last look and before the mark, somebody else may bury the same dead owner, and a new
     /// thread of its id may take the lock, which is then taken from it.
     #[cold]
-    fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
+    pub(super) fn bury_if_gone(&self, word: u32, kind: Kind) -> bool {
         let tid = owner(word);
         let is_gone = || match kind {
             Kind::Unsettled => !system::exists_here(tid),
@@ -414,7 +425,7 @@ impl RobustWord {
 
     /// An owner that can't exist: somebody scribbled. Reported once, then poison, so that nobody is locked out.
     #[cold]
-    fn give_up_corrupt(&self, word: u32) -> Refused {
+    pub(super) fn give_up_corrupt(&self, word: u32) -> Refused {
         if self.replace(word, word & WAITERS | OWNER_DIED) && word & WAITERS != 0 {
             self.wake_one();
         }
@@ -480,7 +491,7 @@ impl RobustWord {
     }
 
     /// Wakes a sleeper; where there was none, W goes, together with waking everybody who came in between.
-    fn wake_one(&self) {
+    pub(super) fn wake_one(&self) {
         // Neither call can fail on a mapped, aligned word. If one did, W would stay: waiters look up every second.
         if futex::wake(&self.word, 1) == Ok(0) {
             let _ = futex::clear_bit_and_wake_all(&self.word, WAITERS_BIT);
@@ -501,7 +512,7 @@ pub(super) enum Kind {
 
 impl Patience {
     /// The answer to a thread that holds the lock already.
-    fn refuse_own(self) -> Refused {
+    pub(super) fn refuse_own(self) -> Refused {
         match self {
             Patience::None => Refused::WouldBlock,
             Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,
@@ -509,6 +520,6 @@ impl Patience {
     }
 }
 
-fn cannot_sleep(errno: nix::errno::Errno) -> Error {
+pub(super) fn cannot_sleep(errno: nix::errno::Errno) -> Error {
     sys::failed("futex(FUTEX_WAIT_BITSET)", "a lock word", errno, "the kernel must have futexes and allow them")
 }
