@@ -4,6 +4,7 @@ pub(crate) mod held;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
+pub(crate) mod rwlock;
 pub(crate) mod spin;
 pub(crate) mod thread;
 
@@ -20,6 +21,7 @@ pub enum Futex {}
 impl Backend for Futex {
     const NAME: &'static str = "futex";
     type Mutex = RobustWord;
+    type RwLock<const READERS: usize> = rwlock::RwLock<READERS>;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

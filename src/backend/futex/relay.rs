@@ -60,21 +60,7 @@ impl Relay {
     /// Sleeps until a wake-up through the relay or a change of one of the words, of which the relay is the first.
     /// May end early, as [`Wake::Interrupted`].
     pub(crate) fn sleep(&self, words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-        if !BLIND.load(Ordering::Relaxed) {
-            match futex::wait_any(words, until) {
-                Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
-                ended => return ended,
-            }
-        }
-        if !words.iter().all(Expected::holds) {
-            return Ok(Wake::Changed);
-        }
-        let slice = Deadline::slice(BLIND_SLICE);
-        let earlier = until.filter(|until| *until <= slice);
-        match futex::wait(&self.0, 0, Some(earlier.unwrap_or(slice)))? {
-            Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
-            ended => Ok(ended),
-        }
+        sleep_on_any(words, (&self.0, 0), until)
     }
 
     /// Wakes at most `count` sleepers and says how many there were.
@@ -85,5 +71,29 @@ impl Relay {
     /// Changes `word` and wakes at most `count` sleepers, as one step; says how many there were.
     pub(crate) fn wake_and_change(&self, count: i32, word: &AtomicU32, change: Change) -> Result<usize, Errno> {
         futex::wake_and_change(&self.0, count, word, change)
+    }
+}
+
+/// Sleeps until a wake-up through one of the words or a change of one, of which `first` is the first. May end early, as
+/// [`Wake::Interrupted`].
+pub(super) fn sleep_on_any(
+    words: &[Expected<'_>],
+    first: (&AtomicU32, u32),
+    until: Option<TimeSpec>,
+) -> Result<Wake, Errno> {
+    if !BLIND.load(Ordering::Relaxed) {
+        match futex::wait_any(words, until) {
+            Err(Errno::ENOSYS | Errno::EPERM) => BLIND.store(true, Ordering::Relaxed),
+            ended => return ended,
+        }
+    }
+    if !words.iter().all(Expected::holds) {
+        return Ok(Wake::Changed);
+    }
+    let slice = Deadline::slice(BLIND_SLICE);
+    let earlier = until.filter(|until| *until <= slice);
+    match futex::wait(first.0, first.1, Some(earlier.unwrap_or(slice)))? {
+        Wake::TimedOut if earlier.is_none() => Ok(Wake::Interrupted),
+        ended => Ok(ended),
     }
 }

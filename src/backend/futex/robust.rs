@@ -138,6 +138,19 @@ impl RobustWord {
         self.settled.load(Ordering::Relaxed)
     }
 
+    #[inline]
+    pub(super) fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::Relaxed)
+    }
+
+    /// By the word's owner only.
+    #[inline]
+    pub(super) fn set_stamp(&self, stamp: u64) {
+        if self.stamp() != stamp {
+            self.stamp.store(stamp, Ordering::Relaxed);
+        }
+    }
+
     /// Spinning for the word, or for what it guards.
     pub(super) fn spin(&self) -> Spin<'_> {
         Spin::new(&self.estimate)
