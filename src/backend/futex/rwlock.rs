@@ -153,18 +153,28 @@ impl<const READERS: usize> RwLock<READERS> {
         let first = std::iter::from_fn(move || {
             let at = bits.trailing_zeros() as usize;
             bits &= bits.wrapping_sub(1);
-            (at < READERS.min(64)).then_some(at)
+            (at < 64).then_some(at)
         });
         first.flat_map(|at| (at..READERS).step_by(64))
     }
 
     /// Whether no reader is inside: invariant 2, if the gate is closed.
-    #[inline]
+    #[inline(always)]
     fn is_drained(&self) -> bool {
-        match self.used.load(Ordering::SeqCst) {
-            0 => true,
-            bits => self.used(bits).all(|at| !self.slots[at].is_inside()),
+        let mut bits = self.used.load(Ordering::SeqCst);
+        while bits != 0 {
+            let first = bits.trailing_zeros() as usize;
+            // One slot, unless there are so many that they share bits.
+            let mut at = first;
+            while let Some(slot) = self.slots.get(at) {
+                if slot.is_inside() {
+                    return false;
+                }
+                at += 64;
+            }
+            bits &= bits - 1;
         }
+        true
     }
 
     /// Makes sure that this thread may use the lock at all.
@@ -192,6 +202,7 @@ const fn bit(slot: usize) -> u64 {
 }
 
 impl Slot {
+    #[inline(always)]
     fn is_inside(&self) -> bool {
         owner(self.word.word().load(Ordering::SeqCst)) != 0 && self.state.load(Ordering::SeqCst) != WAITING
     }
@@ -216,11 +227,9 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
             let at = me.slot() as usize % READERS;
             let slot = &self.slots[at];
             let word = slot.word.word();
-            if self.used.load(Ordering::SeqCst) & bit(at) == 0 || self.gate.word().load(Ordering::Relaxed) != 0 {
-                return None;
-            }
             let mine = me.stamp();
-            if slot.word.stamp() != mine {
+            // Of this thread's from an earlier read, so its bit in `used` is set.
+            if slot.word.stamp() != mine || self.gate.word().load(Ordering::Relaxed) != 0 {
                 return None;
             }
             alone.set_pending(&slot.word);
