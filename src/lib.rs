@@ -17,6 +17,7 @@ mod permits;
 mod poison;
 mod reentrant_mutex;
 pub mod region;
+mod rwlock;
 mod semaphore;
 mod shm;
 mod sys;
@@ -36,6 +37,7 @@ pub use mutex::Owner;
 pub use once::OnceState;
 pub use once_lock::SetError;
 pub use pshared_derive::{ShmData, ShmSafe};
+pub use rwlock::UpgradeError;
 pub use shm::Shm;
 
 /// The types with the backend as a parameter, for code that leaves the choice to its caller.
@@ -48,6 +50,10 @@ pub mod generic {
     pub use crate::once_lock::OnceLock;
     pub use crate::permits::{Permit, Permits};
     pub use crate::reentrant_mutex::{MappedReentrantMutexGuard, ReentrantMutex, ReentrantMutexGuard};
+    pub use crate::rwlock::{
+        MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard,
+        RwLockWriteGuard,
+    };
     pub use crate::semaphore::Semaphore;
     pub use crate::wait_any::{Waitable, try_wait_any, wait_any, wait_any_until};
 }
@@ -106,10 +112,30 @@ pub mod futex {
     pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`ReentrantMutex`]'s data.
     pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, Futex>;
+
+    /// [`generic::RwLock`](crate::generic::RwLock) on futexes.
+    pub type RwLock<T, const READERS: usize = 64> = crate::generic::RwLock<T, Futex, READERS>;
+    /// The guard of a reader of an [`RwLock`].
+    pub type RwLockReadGuard<'a, T, const READERS: usize = 64> = crate::generic::RwLockReadGuard<'a, T, Futex, READERS>;
+    /// The guard of a writer of an [`RwLock`].
+    pub type RwLockWriteGuard<'a, T, const READERS: usize = 64> =
+        crate::generic::RwLockWriteGuard<'a, T, Futex, READERS>;
+    /// The guard of an upgradable reader of an [`RwLock`].
+    pub type RwLockUpgradableReadGuard<'a, T, const READERS: usize = 64> =
+        crate::generic::RwLockUpgradableReadGuard<'a, T, Futex, READERS>;
+    /// The guard of a reader of a part of an [`RwLock`]'s data.
+    pub type MappedRwLockReadGuard<'a, T, const READERS: usize = 64> =
+        crate::generic::MappedRwLockReadGuard<'a, T, Futex, READERS>;
+    /// The guard of a writer of a part of an [`RwLock`]'s data.
+    pub type MappedRwLockWriteGuard<'a, T, const READERS: usize = 64> =
+        crate::generic::MappedRwLockWriteGuard<'a, T, Futex, READERS>;
 }
 
 pub use futex::{
     Barrier, Condvar, Event, MappedMutexGuard, MappedReentrantMutexGuard, Mutex, MutexGuard, Once, OnceLock, Permit,
     Permits, ReentrantMutex, ReentrantMutexGuard, Semaphore,
+};
+pub use futex::{
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
 pub use futex::{try_wait_any, wait_any, wait_any_until};

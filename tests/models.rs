@@ -68,3 +68,8 @@ fn no_permit_is_lost_and_nobody_sleeps_beside_one() {
 fn who_waits_at_a_barrier_is_let_through_or_told() {
     check("barrier.py");
 }
+
+#[test]
+fn the_rwlock_hangs_nobody_and_loses_no_death() {
+    check("rwlock.py");
+}

@@ -9,6 +9,7 @@ pub(crate) mod permits;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 pub(crate) mod slot;
 pub(crate) mod spin;
@@ -34,6 +35,7 @@ impl Backend for Futex {
     type Permits<const N: usize> = permits::Slots<N>;
     type Barrier<const N: usize> = barrier::Rounds<N>;
     type Once = once::OnceWord;
+    type RwLock<const READERS: usize> = rwlock::RwLock<READERS>;
 }
 
 // SAFETY: RobustWord's invariant 1: the word's owner part is changed from 0 by one thread only, to that thread's id,

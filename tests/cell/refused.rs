@@ -62,6 +62,13 @@ enum Elsewhere {}
 impl Backend for Elsewhere {
     const NAME: &'static str = "elsewhere";
     type Mutex = <Futex as Backend>::Mutex;
+    type Semaphore = <Futex as Backend>::Semaphore;
+    type Event = <Futex as Backend>::Event;
+    type Condvar = <Futex as Backend>::Condvar;
+    type Permits<const N: usize> = <Futex as Backend>::Permits<N>;
+    type Barrier<const N: usize> = <Futex as Backend>::Barrier<N>;
+    type Once = <Futex as Backend>::Once;
+    type RwLock<const READERS: usize> = <Futex as Backend>::RwLock<READERS>;
 }
 
 /// `Book`, with one thing changed in each.

@@ -124,6 +124,11 @@ pub(super) fn sleep_on_all(
     }
 }
 
+/// The same, where the words tell by themselves whether anything changed.
+pub(super) fn sleep_on_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
+    sleep_on_all(words, until, || words.iter().all(Expected::holds)).map(|(ended, _)| ended)
+}
+
 /// Sleeps on all the words at once; `None` if the system can't.
 pub(super) fn wait_any(
     words: &[Expected<'_>],

@@ -137,14 +137,33 @@ impl RobustWord {
         self.next.store(next, Ordering::Relaxed);
     }
 
+    /// The pid namespace that the word was settled in, 0 if it isn't.
+    #[inline]
+    pub(super) fn namespace(&self) -> u32 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::Relaxed)
+    }
+
+    /// By the word's owner only.
+    #[inline]
+    pub(super) fn set_stamp(&self, stamp: u64) {
+        if self.stamp() != stamp {
+            self.stamp.store(stamp, Ordering::Relaxed);
+        }
+    }
+
+    /// Spinning for the word, or for what it guards.
+    pub(super) fn spin(&self) -> Spin<'_> {
+        Spin::new(&self.estimate)
+    }
+
     /// The futex word itself, for protocols built on this one.
     pub(super) fn word(&self) -> &AtomicU32 {
         &self.word
-    }
-
-    /// The pid namespace that the word was settled in, or 0.
-    pub(super) fn namespace(&self) -> u32 {
-        self.settled.load(Ordering::Relaxed)
     }
 
     /// Settles a word that is still all zero, whoever else does the same; leaves a settled one as it is.
@@ -214,7 +233,7 @@ impl RobustWord {
             // All that is needed is looked up first: what comes between the two locked instructions of a lock and its
             // unlock is paid in full, and beyond each of them the compiler would look things up again.
             let settled = self.settled.load(Ordering::Relaxed);
-            let Some(alone) = me.alone() else { return None };
+            let alone = me.alone()?;
             if settled != me.namespace() {
                 return if settled == 0 { self.acquire_unsettled_at_once(me) } else { None };
             }
@@ -248,7 +267,7 @@ impl RobustWord {
 
     /// Whether the stamp is of a thread that had this one's id before it (invariant 6).
     #[inline]
-    fn has_stamp_of_an_earlier(&self, me: &Thread) -> bool {
+    pub(super) fn has_stamp_of_an_earlier(&self, me: &Thread) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
         stamp != me.stamp() && stamp as u32 == me.tid()
     }

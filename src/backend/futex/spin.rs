@@ -83,7 +83,7 @@ impl<'a> Spin<'a> {
             self.spent = FIRST;
         } else {
             self.wait.spin_no_yield();
-            self.spent += self.spent + 2; // the steps double: 14, 30, 62, …
+            self.spent = 2 * self.spent + 2; // the steps double: 14, 30, 62, …
         }
         true
     }

@@ -66,6 +66,8 @@ pub(crate) struct Thread {
     head: Cell<*const Head>,
     /// The thread's id and, above it, when it was first seen in tenths of a second since boot: it is no younger.
     stamp: Cell<u64>,
+    /// Where this thread looks for a free slot first, see [`rwlock`](super::rwlock).
+    slot: Cell<u32>,
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
     /// The record: what stands for the head, then the oldest few; the later ones are in `many`. The first lock's place
@@ -86,6 +88,7 @@ thread_local! {
             among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
+            slot: Cell::new(0),
             asked: Cell::new((0, 0)),
             few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
             many: Cell::new(None),
@@ -168,14 +171,14 @@ impl Thread {
         (head.next.get() == lock.entry()).then_some(Alone { head, first: &self.few[1], generation })
     }
 
+    /// What this thread keeps of a lock on the list, among others.
+    pub(crate) fn held_linked(&self) -> Held {
+        Held::linked(self.generation.get())
+    }
+
     /// What this thread keeps of a lock that isn't on the list.
     pub(crate) fn held_unlinked(&self) -> Held {
         Held::unlinked(self.generation.get())
-    }
-
-    /// What this thread keeps of one that is somewhere on it.
-    pub(crate) fn held_linked(&self) -> Held {
-        Held::linked(self.generation.get())
     }
 
     /// The thread's id.
@@ -237,6 +240,8 @@ impl Thread {
         let seen = clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed));
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
         self.namespace.set(PROCESS_NAMESPACE.load(Ordering::Relaxed) as u32);
+        // Ids that follow each other get slots that don't: neighbouring cache lines are fetched together.
+        self.slot.set(self.tid().wrapping_mul(37));
         self.asked.set((0, 0));
         self.process.set(word);
         self.generation.set(generation);
@@ -327,6 +332,22 @@ impl Thread {
 
     fn position(&self, wanted: usize) -> Option<usize> {
         (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
+    }
+
+    /// The entry of a lock of this thread's among these addresses.
+    pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<usize> {
+        (1..=self.held()).map(|at| entry(self.place(at).get())).find(|entry| addresses.contains(entry))
+    }
+
+    /// Where this thread looks for a free slot first.
+    #[inline]
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot.get()
+    }
+
+    /// Has this thread look there first from now on.
+    pub(crate) fn set_slot(&self, slot: u32) {
+        self.slot.set(slot);
     }
 
     /// Puts a lock that this thread has just taken on the robust list, newest first.
