@@ -214,6 +214,32 @@ fn e12_an_owner_dies_then_the_waiter_that_was_told() {
     });
 }
 
+/// Stopped where the lock has just come free: what is sent there, by one who needed the lock, ends the wait without a sleep.
+#[test]
+fn what_is_sent_as_soon_as_the_lock_is_given_up_is_not_missed() {
+    let stage = Stage::new();
+    for notify in [Condvar::notify_one, Condvar::notify_all] {
+        let waiter = stage.actor();
+        let stepper = waiter.step_through("step-wait");
+        while stage.table.value.is_locked() {
+            assert_eq!(stepper.step(), Stop::Stepped);
+        }
+        stage.put();
+        notify(&stage.table.changed);
+        loop {
+            match stepper.step_or_sleep() {
+                Stop::Stepped => {}
+                Stop::Mark => break,
+                other => panic!("{other:?} though it was notified"),
+            }
+        }
+        stepper.detach();
+        assert_eq!(waiter.hear(), "clean");
+    }
+    *stage.table.value.lock().unwrap() = 0;
+    stage.must_serve(&[]);
+}
+
 /// A system call on a path that is to have none would show as a stop before the mark.
 #[test]
 fn notifying_makes_no_system_call_while_nobody_sleeps() {

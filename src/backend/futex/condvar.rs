@@ -241,10 +241,6 @@ impl Condvar {
         }
         let end = self.wait_for_notification(me, entered, patience).map_err(|errno| Refused::Failed(cannot(errno)))?;
         let baton = settled && end == End::Woken && self.take_baton(me);
-        if end == End::Woken && mutex.is_locked() {
-            // Often by the notifier, which doesn't run while this one looks, if they share a processor.
-            std::thread::yield_now();
-        }
         let lock = match mutex.lock_at_once() {
             Some(held) => Ok(Acquired { held, owner_died: false }),
             None => mutex.lock(Patience::Forever),
