@@ -13,6 +13,7 @@ mod sweeps;
 mod time;
 mod value;
 mod waiting;
+mod without_waitv;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
