@@ -130,6 +130,26 @@ fn r4_one_of_two_woken_waiters_is_killed() {
     });
 }
 
+/// There is one baton: whoever is woken while another has it goes without, and its notification is found within a second.
+#[test]
+fn r4_of_two_on_their_way_to_the_lock_the_one_with_nothing_in_its_hands_is_killed() {
+    let stage = Stage::new();
+    let [first, second, third, barger] = [(); 4].map(|()| stage.actor());
+    [&first, &second, &third].iter().for_each(|actor| actor.sleep_on("take"));
+    (0..2).for_each(|_| stage.put());
+    assert_eq!(barger.ask("lock"), "clean");
+    for actor in [&first, &second] {
+        stage.table.changed.notify_one();
+        schedule::wait_until("it waits for the lock", || schedule::is_asleep(actor.tid) && !actor.waits());
+    }
+    let (lucky, victim) = if stage.baton() == first.tid { (first, second) } else { (second, first) };
+    assert_eq!(stage.baton(), lucky.tid);
+    victim.kill();
+    assert_eq!(barger.ask("unlock"), "done");
+    assert_eq!([lucky.hear(), third.hear()], ["clean", "clean"]);
+    stage.must_serve(&[&lucky, &third, &barger]);
+}
+
 #[test]
 fn r4_a_waiter_that_was_woken_with_all_is_killed() {
     staged("r4, all", || {
