@@ -84,7 +84,7 @@ impl RobustWord {
     pub(crate) unsafe fn publish(&self, held: Held) -> Result<()> {
         thread::with(|me| {
             if !me.is_holder(held) {
-                return Err(Error::WouldBlock); // the parent's task, not this child's
+                return Err(Error::Inherited);
             }
             if held.is_linked() {
                 me.set_pending(self);
