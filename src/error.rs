@@ -110,8 +110,9 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A guard that this process only has a copy of: it was forked from the one that holds the lock.
-    #[error("the guard was inherited by fork, and this process doesn't hold the lock; lock it here")]
+    /// A guard that this process only has a copy of, or the end of something that it didn't begin: it was forked from the
+    /// one that holds the lock, or is at work.
+    #[error("what was held or begun before the fork is the parent's, not this process's; lock or begin it here")]
     Inherited,
 
     /// An initialiser panicked, and [`Once::call_once`](crate::generic::Once::call_once) doesn't try another.
@@ -205,7 +206,7 @@ pub enum Error {
     TimedOut,
 
     /// [`LockError::WouldDeadlock`].
-    #[error("this thread has it already and would wait for itself; drop its guard first")]
+    #[error("this thread has it already and would wait for itself; drop its guard, or leave the initialiser, first")]
     WouldDeadlock,
 }
 

@@ -4,11 +4,11 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Begun, Outcome, RawOnce, Refused};
+use crate::backend::{Backend, Begun, Outcome, RawOnce};
 use crate::cell::layout::Type;
 use crate::cell::safe::{Resident, ShmSafe};
 use crate::deadline::Patience;
-use crate::error::{Cause, Error, LockError, Result};
+use crate::error::{Cause, Error, Result};
 use crate::poison::Poison;
 
 /// Something that is done once, by one of all the processes that share the cell.
@@ -95,7 +95,7 @@ impl<B: Backend> Once<B> {
     ///
     /// - [`Error::InitPanicked`]: an earlier initialiser panicked.
     /// - [`Error::WouldDeadlock`]: called by the initialiser itself.
-    /// - [`Error::WouldBlock`]: `f` forked, and this is the child, where nothing is done; the parent goes on.
+    /// - [`Error::Inherited`]: `f` forked, and this is the child, where nothing is done; the parent goes on.
     /// - As locking a [`Mutex`](crate::generic::Mutex) can fail otherwise.
     #[inline]
     pub fn call_once(&self, f: impl FnOnce()) -> Result<()> {
@@ -120,7 +120,7 @@ impl<B: Backend> Once<B> {
 
     #[cold]
     fn call(&self, panics: Panics, f: impl FnOnce(&OnceState)) -> Result<()> {
-        let acquired = match self.raw.begin(Patience::Forever).map_err(refused)? {
+        let acquired = match self.raw.begin(Patience::Forever)? {
             Begun::Complete => return Ok(()),
             Begun::Mine(acquired) => acquired,
         };
@@ -179,7 +179,7 @@ impl<B: Backend> Once<B> {
     }
 
     fn wait_with(&self, patience: Patience) -> Result<()> {
-        match self.raw.wait(patience, || self.poison.includes(Cause::Panicked)).map_err(refused)? {
+        match self.raw.wait(patience, || self.poison.includes(Cause::Panicked))? {
             Outcome::Complete => Ok(()),
             Outcome::Hopeless => Err(Error::InitPanicked),
         }
@@ -236,10 +236,6 @@ impl<R: RawOnce> Drop for NotesPanic<'_, R> {
             self.poison.note(Cause::Panicked);
         }
     }
-}
-
-pub(crate) fn refused(refused: Refused) -> Error {
-    LockError::<()>::from(refused).into()
 }
 
 impl<B: Backend> Default for Once<B> {

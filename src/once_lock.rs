@@ -11,7 +11,7 @@ use crate::cell::layout::Type;
 use crate::cell::safe::{Resident, ShmData, ShmSafe};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};
-use crate::once::{Task, refused};
+use crate::once::Task;
 
 /// A value that is made once, by one of all the processes that share the cell, and read by all of them without a lock.
 ///
@@ -104,7 +104,7 @@ impl<T: ShmData, B: Backend> OnceLock<T, B> {
     /// # Errors
     ///
     /// - [`Error::WouldDeadlock`]: called by the initialiser itself.
-    /// - [`Error::WouldBlock`]: `f` forked, and this is the child, whose value isn't taken; the parent goes on.
+    /// - [`Error::Inherited`]: `f` forked, and this is the child, whose value isn't taken; the parent goes on.
     /// - As locking a [`Mutex`](crate::generic::Mutex) can fail otherwise, but for poison.
     #[inline]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> Result<&T> {
@@ -126,7 +126,7 @@ impl<T: ShmData, B: Backend> OnceLock<T, B> {
 
     #[cold]
     fn initialize<E: From<Error>>(&self, f: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
-        if let Begun::Mine(acquired) = self.raw.begin(Patience::Forever).map_err(refused)? {
+        if let Begun::Mine(acquired) = self.raw.begin(Patience::Forever).map_err(Error::from)? {
             let task = Task::new(&self.raw, acquired.held);
             let value = f()?;
             self.fill(task, value).map_err(Error::from)?;
@@ -141,17 +141,17 @@ impl<T: ShmData, B: Backend> OnceLock<T, B> {
     ///
     /// The value, with [`Error::AlreadyInitialized`] if there is one, or as [`get_or_init`](OnceLock::get_or_init) fails.
     pub fn set(&self, value: T) -> Result<(), SetError<T>> {
-        match self.raw.begin(Patience::Forever).map_err(refused) {
+        match self.raw.begin(Patience::Forever) {
             Ok(Begun::Mine(acquired)) => self.fill(Task::new(&self.raw, acquired.held), value),
             Ok(Begun::Complete) => Err(SetError { value, error: Error::AlreadyInitialized }),
-            Err(error) => Err(SetError { value, error }),
+            Err(refused) => Err(SetError { value, error: refused.into() }),
         }
     }
 
     /// Ends what this thread has begun.
     fn fill(&self, task: Task<'_, B::Once>, value: T) -> Result<(), SetError<T>> {
         if task.is_inherited() {
-            return Err(SetError { value, error: Error::WouldBlock });
+            return Err(SetError { value, error: Error::Inherited });
         }
         // SAFETY: begun and not complete, by this thread in this process: nobody else writes, and nobody reads yet.
         unsafe { (*self.value.get()).write(value) };
@@ -188,7 +188,7 @@ impl<T: ShmData, B: Backend> OnceLock<T, B> {
     }
 
     fn wait_with(&self, patience: Patience) -> Result<&T> {
-        match self.raw.wait(patience, || false).map_err(refused)? {
+        match self.raw.wait(patience, || false)? {
             // SAFETY: complete.
             Outcome::Complete => Ok(unsafe { (*self.value.get()).assume_init_ref() }),
             Outcome::Hopeless => Err(Error::WouldBlock),

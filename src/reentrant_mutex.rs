@@ -146,6 +146,8 @@ impl<T: ?Sized, B: Backend> ReentrantMutex<T, B> {
     /// # Errors
     ///
     /// - [`Poisoned`](LockError::Poisoned) with the guard: an owner panicked or died and nobody has cleared it.
+    /// - [`WouldDeadlock`](LockError::WouldDeadlock): this thread holds the lock at another address, where the same memory
+    ///   is mapped a second time.
     /// - [`Failed`](LockError::Failed): see [`Error`]; the lock was not taken.
     #[inline]
     pub fn lock(&self) -> LockResult<ReentrantMutexGuard<'_, T, B>> {
@@ -156,7 +158,7 @@ impl<T: ?Sized, B: Backend> ReentrantMutex<T, B> {
     ///
     /// # Errors
     ///
-    /// As [`lock`](ReentrantMutex::lock), and [`WouldBlock`](LockError::WouldBlock) if another thread has it.
+    /// As [`lock`](ReentrantMutex::lock), and [`WouldBlock`](LockError::WouldBlock) if it would have to wait.
     #[inline]
     pub fn try_lock(&self) -> LockResult<ReentrantMutexGuard<'_, T, B>> {
         self.lock_with(|| Patience::None)
@@ -226,7 +228,7 @@ impl<T: ?Sized, B: Backend> ReentrantMutex<T, B> {
         self.core.raw.is_locked()
     }
 
-    /// Whether this thread holds the lock.
+    /// Whether this thread holds the lock, and at this address.
     pub fn is_owned_by_current_thread(&self) -> bool {
         self.core.raw.held_here().is_some()
     }

@@ -14,6 +14,45 @@ use crate::sys;
 /// The longest name that a directory holds, in bytes.
 pub(super) const NAME_MAX: usize = 255;
 
+/// What regions that are an [`Entry`] have in common: all but their names.
+macro_rules! region_of_an_entry {
+    ($region:ident) => {
+        impl $region {
+            /// The permissions that it is created with, such as `0o640`; 0600 unless told. No umask takes from them.
+            ///
+            /// # Errors
+            ///
+            /// [`Error::Unsupported`](crate::Error::Unsupported): other bits than permissions.
+            pub fn mode(self, mode: u32) -> Result<$region> {
+                Ok($region { entry: self.entry.with_mode(mode)? })
+            }
+        }
+
+        impl Region for $region {
+            fn describe(&self) -> String {
+                self.entry.describe().into()
+            }
+
+            fn open(&self) -> Result<Mapping> {
+                self.entry.open()
+            }
+
+            fn stage(&self, len: usize) -> Result<Staged> {
+                self.entry.stage(len)
+            }
+
+            fn remove(&self) -> Result<()> {
+                self.entry.remove()
+            }
+
+            fn size(&self) -> Result<usize> {
+                self.entry.size()
+            }
+        }
+    };
+}
+pub(super) use region_of_an_entry;
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     directory: PathBuf,

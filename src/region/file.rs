@@ -4,7 +4,7 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Entry, NAME_MAX};
+use super::entry::{Entry, NAME_MAX, region_of_an_entry};
 use super::{Mapping, Region, Staged};
 use crate::error::{Error, Result};
 
@@ -73,31 +73,6 @@ impl File {
         let what = format!("file `{}`", path.display());
         Ok(File { entry: Entry::new(PathBuf::from(OsStr::from_bytes(directory)), name, what) })
     }
-
-    /// The permissions that the file is created with, such as `0o640`; 0600 unless told. No umask takes from them.
-    pub fn mode(self, mode: u32) -> Result<File> {
-        Ok(File { entry: self.entry.with_mode(mode)? })
-    }
 }
 
-impl Region for File {
-    fn describe(&self) -> String {
-        self.entry.describe().into()
-    }
-
-    fn open(&self) -> Result<Mapping> {
-        self.entry.open()
-    }
-
-    fn stage(&self, len: usize) -> Result<Staged> {
-        self.entry.stage(len)
-    }
-
-    fn remove(&self) -> Result<()> {
-        self.entry.remove()
-    }
-
-    fn size(&self) -> Result<usize> {
-        self.entry.size()
-    }
-}
+region_of_an_entry!(File);

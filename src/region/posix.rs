@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use super::entry::{Entry, NAME_MAX};
+use super::entry::{Entry, NAME_MAX, region_of_an_entry};
 use super::{Mapping, Region, Staged};
 use crate::error::{Error, Result};
 use crate::sys;
@@ -56,31 +56,6 @@ impl Posix {
         let entry = Entry::new(PathBuf::from(sys::file::SHARED_MEMORY), c_name, format!("shared memory `{name}`"));
         Ok(Posix { entry })
     }
-
-    /// The permissions that the region is created with, such as `0o640`; 0600 unless told. No umask takes from them.
-    pub fn mode(self, mode: u32) -> Result<Posix> {
-        Ok(Posix { entry: self.entry.with_mode(mode)? })
-    }
 }
 
-impl Region for Posix {
-    fn describe(&self) -> String {
-        self.entry.describe().into()
-    }
-
-    fn open(&self) -> Result<Mapping> {
-        self.entry.open()
-    }
-
-    fn stage(&self, len: usize) -> Result<Staged> {
-        self.entry.stage(len)
-    }
-
-    fn remove(&self) -> Result<()> {
-        self.entry.remove()
-    }
-
-    fn size(&self) -> Result<usize> {
-        self.entry.size()
-    }
-}
+region_of_an_entry!(Posix);

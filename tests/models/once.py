@@ -18,7 +18,7 @@ Variants, which must fail:
   leavers_keep_W       the same, if nobody is asleep yet: the next one sleeps beside the panic that it hasn't seen
   asks_before          a waiter asks for a panic before it marks the word
   unannounced_waiter   a waiter doesn't announce the word, so its death takes a wake-up along
-  ready_always_at_once READY is stored without looking whether somebody sleeps
+  ready_then_wake      READY is stored first and everybody is woken by the next call
 """
 
 from kernel import ALL, DEAD, DONE, FREE, Program, Report, sleep
@@ -53,13 +53,10 @@ class Once(Program):
 
     def wake_doers(self, world):
         """FUTEX_WAKE_BITSET of one, with the bit that waiters haven't got."""
-        sleepers = [t for t, on in enumerate(world.asleep) if on == WORD and self.roles[t] != "w"]
-        out = []
-        for thread in sleepers:
-            woken = world.copy()
-            woken.asleep[thread], woken.woken[thread] = None, True
-            out.append((woken, 1))
-        return out or [(world.copy(), 0)]
+        def is_doer(after):
+            return all(self.roles[t] != "w" for t in range(self.threads) if after.woken[t] != world.woken[t])
+
+        return [one for one in world.wake(WORD, 1) if is_doer(one[0])] or [(world.copy(), 0)]
 
     def look_at_once(self, world, me):
         if world.words[WORD] == READY:
@@ -126,16 +123,15 @@ class Once(Program):
 
     def unlink(self, world, me):
         world.unlink(me, WORD)
-        return ("publish_at_once",)
-
-    def publish_at_once(self, world, me):
-        if world.words[WORD][1] and self.variant != "ready_always_at_once":
-            return ("publish",)
-        world.words[WORD] = READY
-        return ("leave", "uses")
+        return ("publish",)
 
     def publish(self, world, me):
         world.words[WORD] = READY
+        if self.variant == "ready_then_wake":
+            return ("wake_all",)
+        return [(after, ("leave", "uses")) for after, _ in world.wake(WORD, ALL)]
+
+    def wake_all(self, world, me):
         return [(after, ("leave", "uses")) for after, _ in world.wake(WORD, ALL)]
 
     # one that panicked, or found that another did: unlocks
@@ -223,7 +219,7 @@ if __name__ == "__main__":
     report.holds("one that panics, three that wait", Once("pwww"), 0)
     report.holds("two that do it, two that wait", Once("cFww"), 1)
     report.long("one that panics, one that doesn't care, two that wait", Once("pFww"), 1)
-    report.fails("READY stored beside a sleeper", Once("cc", variant="ready_always_at_once"), 0, "hang")
+    report.fails("READY first, then the waking", Once("cc", variant="ready_then_wake"), 1, "hang")
     report.fails("a waiter keeps the wake-up of a death", Once("cFw", variant="waiters_keep"), 1, "hang")
     report.fails("a waiter's death keeps it", Once("cFw", variant="unannounced_waiter"), 2, "hang")
     report.fails("a waiter that leaves keeps it", Once("pww", variant="leavers_keep"), 0, "hang")

@@ -107,13 +107,7 @@ class Publish(Program):
 
     def unlink(self, world, me):
         world.unlink(me, STATE)
-        return ("publish_at_once",)
-
-    def publish_at_once(self, world, me):
-        if world.words[STATE][1]:
-            return ("publish",)
-        world.words[STATE] = READY
-        return ("published",)
+        return ("publish",)
 
     def publish(self, world, me):
         world.words[STATE] = READY

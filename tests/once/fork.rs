@@ -52,7 +52,7 @@ in_processes!(
         let mut is_child = false;
         let done = both.once.call_once(|| is_child = split().is_child());
         if is_child {
-            end(done == Err(Error::WouldBlock) && !both.once.is_completed());
+            end(done == Err(Error::Inherited) && !both.once.is_completed());
         }
         assert_eq!(done, Ok(()));
 
@@ -61,7 +61,7 @@ in_processes!(
             [1 + u64::from(is_child); 2]
         });
         if is_child {
-            end(made == Err(Error::WouldBlock) && both.lock.get().is_none());
+            end(made == Err(Error::Inherited) && both.lock.get().is_none());
         }
         assert_eq!(made, Ok(&[1; 2]));
         me.say("done");

@@ -7,6 +7,7 @@ mod deaths;
 mod doing;
 mod fork;
 mod lock;
+mod odd_memory;
 mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

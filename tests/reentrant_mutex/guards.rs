@@ -174,3 +174,24 @@ fn a_cell_of_something_else_is_refused() {
     assert!(Shm::<Plain<AtomicU64>>::open(&name).is_ok());
     Shm::<Plain<AtomicU64>>::remove(&name).unwrap();
 }
+
+/// One lock, whose word is on the thread's list at one address only.
+#[test]
+fn at_a_second_address_it_is_another_to_take_again() {
+    let name = format!("pshared-reentrant-twice-{}", std::process::id());
+    let here = Shm::create(&name, || Ok(Plain::new(AtomicU64::new(0)))).unwrap();
+    let there = Shm::<Plain<AtomicU64>>::open(&name).unwrap();
+    Shm::<Plain<AtomicU64>>::remove(&name).unwrap();
+    let guard = here.lock().unwrap();
+    assert!(there.is_locked() && !there.is_owned_by_current_thread());
+    assert_eq!(there.owner(), here.owner());
+    assert!(matches!(there.lock(), Err(LockError::WouldDeadlock)));
+    assert!(matches!(there.try_lock_for(LONG), Err(LockError::WouldDeadlock)));
+    assert!(matches!(there.try_lock(), Err(LockError::WouldBlock)));
+    let again = here.lock().unwrap();
+    drop(guard);
+    assert!(there.is_locked());
+    drop(again);
+    drop((there.lock().unwrap(), there.lock().unwrap()));
+    assert!(!here.is_locked());
+}

@@ -23,10 +23,10 @@ anywhere!(it_is_free_when_the_last_guard_is_gone_in_whatever_order, Lock<B> = lo
 });
 
 anywhere!(many_guards_are_counted, Lock<B> = lock_around(0), |m| {
-    let mut guards: Vec<_> = (0..100_000).map(|_| m.lock().unwrap()).collect();
+    let mut guards: Vec<_> = (0..20_000).map(|_| m.lock().unwrap()).collect();
     while guards.len() > 1 {
         guards.pop();
-        if guards.len() % 10_000 == 1 {
+        if guards.len() % 5_000 == 1 {
             thread::scope(|scope| _ = scope.spawn(|| assert!(matches!(m.try_lock(), Err(LockError::WouldBlock)))));
         }
     }

@@ -6,6 +6,7 @@ mod support;
 
 mod mutex;
 mod once;
+mod reentrant_mutex;
 
 use pshared::{Cause, LockError, LockResult};
 

@@ -3,47 +3,15 @@
 //! Threads are named by their kernel id. All of this looks at `/proc` or asks the scheduler; nothing here knows a lock.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 use super::child::{self, Child, Peer};
-
-/// No staging takes as long; what does hangs.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Waits until `state` holds; a failure of the test if it never does.
-pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !state() {
-        assert!(started.elapsed() < WATCHDOG, "never came true: {what}");
-        thread::sleep(Duration::from_micros(50));
-    }
-}
-
-/// The state letter of a thread in `/proc/TID/stat`; `None` if there is no such thread.
-pub fn state(tid: u32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
-    stat[stat.rfind(')')? + 1..].trim_start().chars().next()
-}
-
-/// Whether the thread sleeps in a futex call at this moment. One that was woken isn't asleep, even before it runs.
-pub fn is_asleep(tid: u32) -> bool {
-    let waits = |call: &str| {
-        let number = call.split(' ').next().and_then(|number| number.parse::<i64>().ok());
-        number.is_some_and(|number| [libc::SYS_futex, libc::SYS_futex_waitv].contains(&number))
-    };
-    let call = fs::read_to_string(format!("/proc/{tid}/syscall"));
-    call.is_ok_and(|call| waits(&call)) && state(tid) == Some('S')
-}
-
-/// Waits until the thread sleeps in a futex call.
-pub fn wait_until_asleep(tid: u32) {
-    wait_until("the thread sleeps on a futex", || is_asleep(tid));
-}
+pub use super::state::{
+    is_asleep_in_a_lock as is_asleep, state, wait_until, wait_until_asleep_in_a_lock as wait_until_asleep,
+};
 
 /// Waits until the thread is gone, or is a zombie that nobody has reaped: the kernel has marked what it held.
 pub fn wait_until_dead(tid: u32) {

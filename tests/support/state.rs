@@ -1,4 +1,6 @@
 //! Waiting for a state of the system instead of for a time.
+//!
+//! Threads are named by their kernel id. All of this looks at `/proc`; nothing here knows a lock.
 
 use std::fs;
 use std::thread;
@@ -11,24 +13,28 @@ pub fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
     let started = Instant::now();
     while !reached() {
         assert!(started.elapsed() < PATIENCE / 2, "{what}: never"); // before the watchdog, which knows less
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_micros(100));
     }
+}
+
+/// The state letter of a thread in `/proc/TID/stat`; `None` if there is no such thread.
+pub fn state(tid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{tid}/stat")).ok()?;
+    stat[stat.rfind(')')? + 1..].trim_start().chars().next()
 }
 
 /// Waits until the thread sleeps in a system call that isn't one of those by which tests wait for each other's lines.
 pub fn wait_until_asleep_in_a_lock(tid: u32) {
-    wait_until(&format!("thread {tid} asleep in a lock"), || is_asleep_in_a_lock(tid));
+    wait_until(&format!("thread {tid} asleep in a lock"), || {
+        let ended = matches!(state(tid), None | Some('Z' | 'X'));
+        assert!(!ended, "thread {tid} was to sleep in a lock, and has ended");
+        is_asleep_in_a_lock(tid)
+    });
 }
 
-/// Whether it does so at this moment; one that was woken doesn't, even before it runs.
+/// Whether it does so at this moment. One that was woken isn't asleep, even before it runs.
 pub fn is_asleep_in_a_lock(tid: u32) -> bool {
-    let ended = || -> ! { panic!("thread {tid} was to sleep in a lock, and has ended") };
-    let Ok(stat) = fs::read_to_string(format!("/proc/{tid}/stat")) else { ended() };
-    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-    if matches!(state, Some('Z' | 'X')) {
-        ended();
-    }
-    state == Some('S') && !is_talking(tid)
+    state(tid) == Some('S') && !is_talking(tid)
 }
 
 fn is_talking(tid: u32) -> bool {

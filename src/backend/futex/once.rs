@@ -21,7 +21,7 @@
 //!
 //! # Memory orderings
 //!
-//! READY is stored by a Release, or after a Release fence, and read by an Acquire. All else is the robust word's.
+//! READY is stored after a Release fence, and read by an Acquire. All else is the robust word's.
 //!
 //! # Limits
 //!

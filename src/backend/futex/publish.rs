@@ -11,8 +11,7 @@
 //!
 //! READY has an owner part above every thread id, so the kernel's walk leaves it alone. It is stored and everybody is
 //! woken by one FUTEX_WAKE_OP, so a creator that is killed around it strands nobody: before it the word is the dead
-//! thread's and gets marked, after it there is nobody left to wake. Where nobody sleeps (W is clear) a compare-exchange
-//! does the same.
+//! thread's and gets marked, after it there is nobody left to wake.
 //!
 //! The model is `tests/models/publish.py`.
 
@@ -84,31 +83,22 @@ impl RobustWord {
     pub(crate) unsafe fn publish(&self, held: Held) -> Result<()> {
         thread::with(|me| {
             if !me.is_holder(held) {
-                return Err(Error::WouldBlock); // the parent's task, not this child's
+                return Err(Error::Inherited);
             }
             if held.is_linked() {
                 me.set_pending(self);
                 me.unlink(self);
             }
-            // Release: what was prepared comes before READY.
-            let alone = self.word().compare_exchange(me.tid(), READY, Ordering::Release, Ordering::Relaxed);
-            if alone.is_err() {
-                self.publish_to_sleepers();
+            fence(Ordering::Release); // what was prepared comes before READY; the system call is no fence by contract
+            if futex::set_to_bit_and_wake_all(self.word(), READY_BIT).is_err() {
+                // Not on a mapped, aligned word; but if so, sleepers look up once a second.
+                self.word().store(READY, Ordering::Release);
             }
             if held.is_linked() {
                 me.clear_pending();
             }
             Ok(())
         })
-    }
-
-    #[cold]
-    fn publish_to_sleepers(&self) {
-        fence(Ordering::Release); // the system call is no fence by contract
-        if futex::set_to_bit_and_wake_all(self.word(), READY_BIT).is_err() {
-            // Not on a mapped, aligned word; but if so, sleepers look up once a second.
-            self.word().store(READY, Ordering::Release);
-        }
     }
 
     /// Publishes what nobody else can see yet.
