@@ -94,10 +94,7 @@ impl Relay {
 
 /// Sleeps on all the words; without `futex_waitv` on the first only, for a slice, if none has changed. May end early, as
 /// [`Wake::Interrupted`]. Says which word woke it, where the system does.
-pub(super) fn sleep_on_all(
-    words: &[Expected<'_>],
-    until: Option<TimeSpec>,
-) -> Result<(Wake, Option<usize>), Errno> {
+pub(super) fn sleep_on_all(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<(Wake, Option<usize>), Errno> {
     if let Some(ended) = wait_any(words, until) {
         return ended;
     }
