@@ -17,7 +17,7 @@
 //!
 //! `relay` and `any` are always 0. `settled` is 0 where the semaphore is not (yet) in shared memory: then it is one of this
 //! process, where threads aren't killed one by one, may be moved while nobody waits, and announces nothing. `kind` and
-//! `withheld` are fixed, `estimate` is a hint.
+//! `withheld` are fixed, `misses` is a hint.
 //!
 //! | kind | a post while W is set |
 //! |---|---|
@@ -57,8 +57,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::relay::Relay;
-use super::spin::Spin;
 use super::thread;
+use super::watch::Watch;
 use crate::backend::{Posted, RawSemaphore, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
@@ -92,8 +92,8 @@ pub struct FutexSemaphore {
     kind: AtomicU32,
     /// [`VALUE`] less the maximum.
     withheld: AtomicU32,
-    /// See [`Spin`].
-    estimate: AtomicU32,
+    /// See [`Watch`].
+    misses: AtomicU32,
     spare: AtomicU32,
 }
 
@@ -130,7 +130,7 @@ unsafe impl RawSemaphore for FutexSemaphore {
         if matches!(patience, Patience::None) {
             return if self.take_at_once() { Ok(()) } else { Err(Refused::WouldBlock) };
         }
-        if self.take_spinning() {
+        if self.take_watching() {
             return Ok(());
         }
         if self.settled.load(Ordering::Relaxed) == 0 {
@@ -185,7 +185,7 @@ impl FutexSemaphore {
             settled: AtomicU32::new(0),
             kind: AtomicU32::new(kind),
             withheld: AtomicU32::new(VALUE - max),
-            estimate: AtomicU32::new(0),
+            misses: AtomicU32::new(0),
             spare: AtomicU32::new(0),
         }
     }
@@ -253,18 +253,19 @@ impl FutexSemaphore {
 
     // Taking.
 
-    fn take_spinning(&self) -> bool {
-        let mut spin = Spin::new(&self.estimate);
-        loop {
+    fn take_watching(&self) -> bool {
+        if self.take_at_once() {
+            return true; // posted before this thread came to watch, which says nothing of watching
+        }
+        let mut watch = Watch::new(&self.misses);
+        while watch.pause() {
             if self.take_at_once() {
-                spin.paid();
+                watch.paid();
                 return true;
             }
-            if !spin.pause() {
-                spin.failed();
-                return false;
-            }
         }
+        watch.failed();
+        false
     }
 
     /// Takes a permit, sleeping until there is one. The relay has been announced, if the semaphore is settled.
