@@ -243,5 +243,5 @@ impl<B: Backend> Resident for Event<B> {
     fn each_owner(&self, _: &mut dyn FnMut(u32)) {}
 }
 
-static_assertions::const_assert_eq!(std::mem::size_of::<Event<crate::backend::futex::Futex>>(), 48);
-static_assertions::const_assert_eq!(std::mem::align_of::<Event<crate::backend::futex::Futex>>(), 8);
+static_assertions::const_assert_eq!(std::mem::size_of::<Event<crate::backend::futex::Futex>>(), 44);
+static_assertions::const_assert_eq!(std::mem::align_of::<Event<crate::backend::futex::Futex>>(), 4);

@@ -53,7 +53,7 @@ impl<B: Backend> UnwindSafe for Semaphore<B> {}
 impl<B: Backend> RefUnwindSafe for Semaphore<B> {}
 
 impl<B: Backend> Semaphore<B> {
-    /// A semaphore with `permits`, and room for as many as the backend can count: on futexes `u32::MAX`.
+    /// A semaphore with `permits`, and room for as many as the backend can count: on futexes 2³⁰ − 1.
     ///
     /// # Errors
     ///
@@ -220,5 +220,5 @@ impl<B: Backend> Resident for Semaphore<B> {
     fn each_owner(&self, _: &mut dyn FnMut(u32)) {}
 }
 
-static_assertions::const_assert_eq!(std::mem::size_of::<Semaphore<crate::backend::futex::Futex>>(), 40);
-static_assertions::const_assert_eq!(std::mem::align_of::<Semaphore<crate::backend::futex::Futex>>(), 8);
+static_assertions::const_assert_eq!(std::mem::size_of::<Semaphore<crate::backend::futex::Futex>>(), 36);
+static_assertions::const_assert_eq!(std::mem::align_of::<Semaphore<crate::backend::futex::Futex>>(), 4);

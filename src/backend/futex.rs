@@ -15,6 +15,7 @@ pub(crate) mod slot;
 pub(crate) mod spin;
 pub(crate) mod thread;
 mod wait_any;
+mod watch;
 
 use crate::backend::{Acquired, Backend, RawMutex, Refused};
 use crate::deadline::Patience;

@@ -12,6 +12,8 @@ use crate::support::stepper::{Stepper, Stop};
 #[derive(ShmSafe)]
 pub struct Table {
     pub permits: Semaphore,
+    pub binary: Semaphore,
+    pub limited: Semaphore,
     pub others: Semaphore,
     pub auto: Event,
     pub manual: Event,
@@ -31,9 +33,16 @@ impl Stage {
     pub fn new() -> Stage {
         let scratch = Scratch::new();
         let [_, name] = scratch.posix().words();
-        let none = || Semaphore::counting(0);
-        let table =
-            || Ok(Table { permits: none()?, others: none()?, auto: Event::auto(false), manual: Event::manual(false) });
+        let table = || {
+            Ok(Table {
+                permits: Semaphore::counting(0)?,
+                binary: Semaphore::binary(false),
+                limited: Semaphore::counting_with_max(0, 3)?,
+                others: Semaphore::counting(0)?,
+                auto: Event::auto(false),
+                manual: Event::manual(false),
+            })
+        };
         Stage { table: Shm::create(&name, table).unwrap(), name, _scratch: scratch }
     }
 
@@ -79,15 +88,6 @@ pub struct Actor {
 impl Actor {
     pub fn tell(&self, command: &str) {
         self.child.peer.say(command);
-    }
-
-    pub fn hear(&self) -> String {
-        self.child.peer.hear()
-    }
-
-    pub fn ask(&self, command: &str) -> String {
-        self.tell(command);
-        self.hear()
     }
 
     /// Lets it wait, and waits until it sleeps.

@@ -34,20 +34,21 @@ fn act(name: &str, peer: &Peer) {
     loop {
         let line = peer.hear();
         alarm::set(60); // the watchdog, wound up again
-        let stepped = line.strip_prefix("step-");
-        if stepped.is_some() {
+        // Stepped through, or traced until the stepper lets go; with nothing in between that the test isn't about.
+        let (stepped, traced) = (line.strip_prefix("step-"), line.strip_prefix("trace-"));
+        if stepped.or(traced).is_some() {
             mark();
         }
-        let result = obey(&table, stepped.unwrap_or(&line));
-        if stepped.is_some_and(|command| command != "briefly") {
-            mark(); // without one the stepper has let go
+        let result = obey(&table, stepped.or(traced).unwrap_or(&line));
+        if stepped.is_some() {
+            mark();
         }
         peer.say(&result.map_or_else(|error| format!("{error:?}"), |()| "done".into()));
     }
 }
 
 fn obey(table: &Table, command: &str) -> Result<()> {
-    let Table { permits, others, auto, manual } = table;
+    let Table { permits, binary, limited, others, auto, manual } = table;
     match command {
         "wait" => permits.wait(),
         "timed" => permits.wait_timeout(LONG),
@@ -55,6 +56,10 @@ fn obey(table: &Table, command: &str) -> Result<()> {
         "give-up" => permits.wait_timeout(Duration::ZERO),
         "try" => permits.try_wait(),
         "post" => permits.post(),
+        "wait-binary" => binary.wait(),
+        "post-binary" => binary.post(),
+        "wait-limited" => limited.wait(),
+        "post-limited" => limited.post(),
         "post-2" => permits.post_many(2),
         "any" => wait_any(&[permits, others], LONG).map(drop),
         "any-all" => wait_any(&[others, auto, manual, permits], LONG).map(drop),

@@ -44,7 +44,7 @@ pub fn storm(name: &str, peer: &Peer) {
     let sea = SEA.get().unwrap();
     let action = SigAction::new(SigHandler::Handler(post), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler posts, sets and adds to atomics.
-    unsafe { [Signal::SIGALRM, Signal::SIGUSR1].map(|signal| sigaction(signal, &action).unwrap()) };
+    let _before = unsafe { [Signal::SIGALRM, Signal::SIGUSR1].map(|signal| sigaction(signal, &action).unwrap()) };
     nix::unistd::alarm::cancel(); // the watchdog is the test's
     let every = libc::timeval { tv_sec: 0, tv_usec: 150 };
     let timer = libc::itimerval { it_interval: every, it_value: every };

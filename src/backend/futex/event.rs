@@ -29,7 +29,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::spin::Spin;
+use super::watch::Watch;
 use crate::backend::{RawEvent, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Result;
@@ -46,8 +46,8 @@ const GENERATION: u32 = SET - 1;
 #[derive(Debug)]
 pub struct FutexEvent {
     word: AtomicU32,
-    /// See [`Spin`].
-    estimate: AtomicU32,
+    /// See [`Watch`].
+    misses: AtomicU32,
 }
 
 static_assertions::const_assert_eq!(std::mem::size_of::<FutexEvent>(), 8);
@@ -103,7 +103,7 @@ pub(super) struct Since(u32);
 
 impl FutexEvent {
     const fn with(word: u32) -> FutexEvent {
-        FutexEvent { word: AtomicU32::new(word), estimate: AtomicU32::new(0) }
+        FutexEvent { word: AtomicU32::new(word), misses: AtomicU32::new(0) }
     }
 
     pub(super) fn now(&self) -> Since {
@@ -125,21 +125,23 @@ impl FutexEvent {
             Patience::Until(deadline) => Some(deadline),
             Patience::Forever => None,
         };
-        let mut spin = Spin::new(&self.estimate);
-        loop {
+        let mut watch = Watch::new(&self.misses);
+        while watch.pause() {
             if self.was_set(since) {
-                spin.paid();
+                watch.paid();
                 return Ok(());
             }
-            if spin.pause() {
-                continue;
+        }
+        watch.failed();
+        loop {
+            if self.was_set(since) {
+                return Ok(());
             }
             // The word was looked at since the last sleep; only now the clock.
             if deadline.is_some_and(Deadline::has_passed) {
                 return Err(Refused::TimedOut);
             }
             if let Some(asleep) = self.prepare(since) {
-                spin.failed();
                 let until = deadline.map(Deadline::moment);
                 asleep.wait(until).map_err(|errno| Refused::Failed(failed("futex(FUTEX_WAIT_BITSET)", errno)))?;
             }

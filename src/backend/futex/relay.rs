@@ -69,20 +69,7 @@ impl Relay {
         words: &[Expected<'_>],
         until: Option<TimeSpec>,
     ) -> Result<(Wake, Option<usize>), Errno> {
-        self.mend(sleep_on_all(words, until, || words.iter().all(Expected::holds)))
-    }
-
-    /// The same, where the caller knows better whether the words still hold what they are expected to.
-    pub(crate) fn sleep_while(
-        &self,
-        words: &[Expected<'_>],
-        until: Option<TimeSpec>,
-        unchanged: impl FnOnce() -> bool,
-    ) -> Result<Wake, Errno> {
-        self.mend(sleep_on_all(words, until, unchanged)).map(|(ended, _)| ended)
-    }
-
-    fn mend(&self, ended: Result<(Wake, Option<usize>), Errno>) -> Result<(Wake, Option<usize>), Errno> {
+        let ended = sleep_on_all(words, until);
         if matches!(ended, Ok((Wake::Changed, _))) && self.0.load(Ordering::Relaxed) != 0 {
             self.clear(); // somebody scribbled over it: nobody could ever sleep here again
         }
@@ -105,17 +92,14 @@ impl Relay {
     }
 }
 
-/// Sleeps on all the words; without `futex_waitv` on the first only, for a slice, if they are `unchanged`. May end early,
-/// as [`Wake::Interrupted`]. Says which word woke it, where the system does.
-pub(super) fn sleep_on_all(
-    words: &[Expected<'_>],
-    until: Option<TimeSpec>,
-    unchanged: impl FnOnce() -> bool,
-) -> Result<(Wake, Option<usize>), Errno> {
+/// Sleeps on all the words; without `futex_waitv` on the first only, for a slice, if none has changed. May end early, as
+/// [`Wake::Interrupted`]. Says which word woke it, where the system does.
+pub(super) fn sleep_on_all(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<(Wake, Option<usize>), Errno> {
     if let Some(ended) = wait_any(words, until) {
         return ended;
     }
-    let Some(first) = words.first().filter(|_| unchanged()) else { return Ok((Wake::Changed, None)) };
+    let unchanged = words.iter().all(Expected::holds);
+    let Some(first) = words.first().filter(|_| unchanged) else { return Ok((Wake::Changed, None)) };
     let slice = Deadline::slice(BLIND_SLICE);
     let earlier = until.filter(|until| *until <= slice);
     match first.wait(Some(earlier.unwrap_or(slice)))? {
@@ -124,9 +108,9 @@ pub(super) fn sleep_on_all(
     }
 }
 
-/// The same, where the words tell by themselves whether anything changed.
+/// The same, for whom it is all one which word woke him.
 pub(super) fn sleep_on_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-    sleep_on_all(words, until, || words.iter().all(Expected::holds)).map(|(ended, _)| ended)
+    sleep_on_all(words, until).map(|(ended, _)| ended)
 }
 
 /// Sleeps on all the words at once; `None` if the system can't.

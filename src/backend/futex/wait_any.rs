@@ -1,18 +1,24 @@
 //! Waiting for any of several semaphores and events.
 //!
 //! Nobody who waits for any of several takes a wake-up that somebody else would need: on a semaphore he sleeps on a word
-//! of its own, where everybody is woken before a permit is added (invariant 4 there), and setting an event wakes everybody
-//! anyway. So nothing is announced, and one that dies takes nothing along, wherever he was woken.
+//! of its own, where everybody is woken after a post (invariant 4 there), and setting an event wakes everybody anyway. So
+//! nothing is announced, and one that dies takes nothing along, wherever he was woken. Only a poster that dies after it
+//! added the permit leaves him asleep, so he looks up ten times a second.
+
+use std::time::Duration;
 
 use super::Futex;
 use super::event::{FutexEvent, Since};
-use super::relay::sleep_on_all;
+use super::relay::sleep_on_any;
 use super::semaphore::FutexSemaphore;
 use crate::backend::{Awaited, RawSemaphore, Refused, WaitAny};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Error;
 use crate::sys;
 use crate::sys::futex::{Expected, WAIT_ANY_MAX};
+
+/// How long he sleeps before he looks up.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Looks at everything before the first sleep: short, for there is no word to learn in.
 const LOOKS: usize = 32;
@@ -44,7 +50,7 @@ impl WaitAny for Futex {
             }
             words.clear();
             if waits.iter().all(|wait| wait.prepare(&mut words)) {
-                sleep_on_all(&words, deadline.map(Deadline::moment), || true).map_err(cannot_sleep)?;
+                sleep_on_any(&words, Some(Deadline::or_slice(deadline, SLICE))).map_err(cannot_sleep)?;
             }
         }
     }
