@@ -158,9 +158,13 @@ in_threads_and_processes!(
     a_reset_of_a_whole_barrier_changes_nothing,
     Barrier<B, 2> = barrier(2),
     workers = 1,
-    |b, _| { (0..3).for_each(|_| _ = b.wait().unwrap()) },
+    |b, me| {
+        me.expect("go");
+        (0..3).for_each(|_| _ = b.wait().unwrap())
+    },
     |b, workers| {
         b.reset().unwrap();
+        workers[0].say("go");
         for _ in 0..3 {
             b.wait().unwrap();
         }

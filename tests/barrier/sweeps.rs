@@ -84,30 +84,30 @@ fn sweep(participants: usize, stride: usize, command: &str) -> Ends {
 
 #[test]
 fn killed_after_each_instruction_alone() {
-    assert!(sweep(1, 1, "step-wait").through > 60);
+    assert!(sweep(1, 5, "step-wait").through > 40);
 }
 
 #[test]
 fn the_last_of_two_killed_after_each_instruction() {
-    let ends = sweep(2, 1, "step-wait");
+    let ends = sweep(2, 5, "step-wait");
     assert!(ends.wait_on > 10 && ends.broken > 3 && ends.through > 10, "{ends:?}");
 }
 
 #[test]
 fn the_last_of_two_killed_in_a_timed_wait() {
-    let ends = sweep(2, 7, "step-timed");
+    let ends = sweep(2, 23, "step-timed");
     assert!(ends.wait_on > 2 && ends.through > 2, "{ends:?}");
 }
 
 #[test]
 fn the_last_of_three_killed_after_each_instruction() {
-    let ends = sweep(3, 2, "step-wait");
+    let ends = sweep(3, 11, "step-wait");
     assert!(ends.wait_on > 5 && ends.broken > 1 && ends.through > 5, "{ends:?}");
 }
 
 #[test]
 fn a_resetter_killed_while_two_wait() {
-    let ends = sweep(3, 3, "step-reset");
+    let ends = sweep(3, 11, "step-reset");
     assert!(ends.wait_on > 5 && ends.broken > 5, "{ends:?}");
 }
 
@@ -121,7 +121,7 @@ fn the_first_of_two_killed_on_its_way_to_sleep() {
         let victim = stage.actor();
         victim.does("prepare");
         let stepper = victim.step_through("step-wait");
-        let came = step(&stepper, count * 11);
+        let came = step(&stepper, count * 19);
         let had_arrived = stage.barrier.waiting() == 1;
         stepper.kill();
         victim.kill();
