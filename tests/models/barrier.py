@@ -313,7 +313,7 @@ class Barrier(Program):
 
 if __name__ == "__main__":
     report = Report()
-    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wtr", 2, 0), ("xxr", 2, 1), ("www", 3, 1)]:
+    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wwr", 2, 1), ("xxr", 2, 0), ("www", 3, 1)]:
         report.holds(f"{roles}, a barrier of {n}, killed anywhere", Barrier(roles, n), kills)
     report.holds("ww, a barrier of 2, twice", Barrier("ww", 2, rounds=2), 1)
     report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 1)
@@ -323,6 +323,8 @@ if __name__ == "__main__":
     report.long("www, looking slot by slot", Barrier("www", 3, coarse=False), 1)
     report.long("wwt", Barrier("wwt", 3), 1)
     report.long("www, two kills", Barrier("www", 3), 2)
+    report.long("wtr", Barrier("wtr", 2), 1)
+    report.long("xxr", Barrier("xxr", 2), 1)
     report.long("xxr, two kills", Barrier("xxr", 2), 2)
     report.long("xxrr", Barrier("xxrr", 2), 0)
 
