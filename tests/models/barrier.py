@@ -1,7 +1,7 @@
 """The barrier of src/backend/futex/barrier.rs: whoever waits owns a robust slot, and a count of arrivals opens a round.
 
 Threads by role:
-  w  wait      t  wait with a time limit      r  reset, at any time
+  w  wait      t  wait with a time limit      r  reset, at any time      x  wait, and once more after a reset
 
 Variants, which must fail:
   count_first       an arrival is counted before its slot says which round it waits in
@@ -12,12 +12,14 @@ Variants, which must fail:
   unmarked_slot     a slot is taken without WAITERS, so the kernel wakes nobody when its owner dies
   reset_slotless    a reset owns no slot
   outcome_uncounted who has not been counted believes what the state says of the round
+  nobody_helps      who comes while a reset is under way doesn't help to end it
   no_stamps         a reset doesn't write down who of those that are about to leave waited in vain
   gate_late         who is about to sleep reads the gate after the state of the round
 """
 
 from kernel import ALL, DEAD, DONE, FREE, Program, Report, sleep_any
 
+RENEWING = "renewing"
 # What a slot's note says: in which round who waits there, and later perhaps whether that one was completed.
 NO_NOTE = (None, None, None)
 
@@ -31,7 +33,7 @@ class Barrier(Program):
         # that smaller steps may be interleaved and killed between as well is shown by the smaller models.
         self.coarse = len(roles) > 2 if coarse is None else coarse
         self.threads, self.locks = len(roles), slots or len(roles)
-        # One word of memory in two parts: (number of the round, broken) and (arrivals, may anybody be asleep).
+        # One word of memory in two parts: (number of the round, broken or RENEWING) and (arrivals, may anybody be asleep).
         self.low, self.high = 2 * self.locks, 2 * self.locks + 1
         self.gate = 2 * self.locks + 7
         # The truth: rounds that were completed, arrivals by (thread, round), rounds in which somebody died while it waited.
@@ -75,8 +77,8 @@ class Barrier(Program):
     # Barrier::wait, arriving
 
     def enter(self, world, me, k):
-        if world.words[self.low][1] and self.roles[me] != "r":
-            return DONE
+        if world.words[self.low][1] is True and self.roles[me] != "r":
+            return self.told_broken(world, me, k)
         free = [slot for slot in range(self.locks) if world.words[slot][0] is None]
         if free and self.coarse:
             self.take(world, me, k, free[0])
@@ -88,6 +90,14 @@ class Barrier(Program):
             new.pending[me] = slot
             out.append((new, ("take", k, slot)))
         return out or None  # full: looks again and again
+
+    def told_broken(self, world, me, k):
+        if self.roles[me] == "x":
+            if k == 1:
+                return ("enter", 2)
+            if DEAD not in world.at and "t" not in self.roles:
+                return ("$wrong", "told of a reset for the second time")
+        return DONE
 
     def take(self, world, me, k, slot):
         if world.words[slot][0] is not None:
@@ -110,6 +120,8 @@ class Barrier(Program):
 
     def arrive(self, world, me, k, slot):
         seen = number, broken = world.words[self.low]
+        if broken == RENEWING and self.variant != "nobody_helps":
+            return ("stamp", number, 0, ("arrive", k, slot))
         if broken:
             return ("leave", k, slot, False)
         seen = (seen, world.words[self.high], number in world.words[self.deaths])
@@ -224,7 +236,7 @@ class Barrier(Program):
         return ("open", number, ("leave", k, slot, False))
 
     def outcome(self, world, me, k, slot, number):
-        if world.words[self.low] == (number, True):
+        if world.words[self.low][0] == number:
             return self.found(world, k, slot, number, False)
         return ("read_stamp", k, slot, number)
 
@@ -261,7 +273,7 @@ class Barrier(Program):
     def released(self, world, me, k, then):
         world.pending[me] = None
         if then is False:
-            return DONE
+            return self.told_broken(world, me, k)
         left = DONE if k == self.rounds else ("enter", k + 1)
         return left if then is None else ("open", then, left)
 
@@ -269,36 +281,39 @@ class Barrier(Program):
 
     def reset(self, world, me, k, slot):
         number, broken = world.words[self.low]
-        return ("stamp", slot, number, 0) if broken else ("break_for_reset", slot, number)
+        left = ("leave", self.rounds, slot, None)
+        if broken == RENEWING:
+            return ("stamp", number, 0, left)
+        return ("begin_reset", slot, number, broken)
 
-    def break_for_reset(self, world, me, slot, number):
-        if world.words[self.low] != (number, False):
+    def begin_reset(self, world, me, slot, number, broken):
+        if world.words[self.low] != (number, broken):
             return ("reset", 1, slot)
-        world.words[self.low] = (number, True)
-        return ("open", number, ("stamp", slot, number, 0))
+        world.words[self.low] = (number, RENEWING)
+        return ("stamp", number, 0, ("open", number, ("leave", self.rounds, slot, None)))
 
-    def stamp(self, world, me, slot, number, other):
+    def stamp(self, world, me, number, other, then):
         if other == self.locks or self.variant == "no_stamps":
-            return ("renew", slot, number)
+            return ("renew", number, then)
         note = world.words[self.locks + other]
         if note[0] is not None and note[0] <= number and note[2] is None:
-            return ("write_stamp", slot, number, other, note)
-        return ("stamp", slot, number, other + 1)
+            return ("write_stamp", number, other, note, then)
+        return ("stamp", number, other + 1, then)
 
-    def write_stamp(self, world, me, slot, number, other, note):
+    def write_stamp(self, world, me, number, other, note, then):
         if world.words[self.locks + other] == note:
             world.words[self.locks + other] = note[:2] + (note[0] < number,)
-        return ("stamp", slot, number, other + 1)
+        return ("stamp", number, other + 1, then)
 
-    def renew(self, world, me, slot, number):
-        if world.words[self.low] == (number, True):
+    def renew(self, world, me, number, then):
+        if world.words[self.low] == (number, RENEWING):
             world.words[self.low], world.words[self.high] = (number + 1, False), (0, False)
-        return ("leave", self.rounds, slot, None)
+        return then
 
 
 if __name__ == "__main__":
     report = Report()
-    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wtr", 2, 0), ("wwr", 2, 1), ("www", 3, 1)]:
+    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wwr", 2, 1), ("xxr", 2, 0), ("www", 3, 1)]:
         report.holds(f"{roles}, a barrier of {n}, killed anywhere", Barrier(roles, n), kills)
     report.holds("ww, a barrier of 2, twice", Barrier("ww", 2, rounds=2), 1)
     report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 1)
@@ -308,7 +323,10 @@ if __name__ == "__main__":
     report.long("www, looking slot by slot", Barrier("www", 3, coarse=False), 1)
     report.long("wwt", Barrier("wwt", 3), 1)
     report.long("www, two kills", Barrier("www", 3), 2)
-    report.long("wwr, two kills", Barrier("wwr", 2), 2)
+    report.long("wtr", Barrier("wtr", 2), 1)
+    report.long("xxr", Barrier("xxr", 2), 1)
+    report.long("xxr, two kills", Barrier("xxr", 2), 2)
+    report.long("xxrr", Barrier("xxrr", 2), 0)
 
     def fails(name, roles, n, kills, problem, **how):
         report.fails(name, Barrier(roles, n, **how), kills, problem)
@@ -321,6 +339,7 @@ if __name__ == "__main__":
     fails("slots without WAITERS", "ww", 2, 1, "hang", variant="unmarked_slot")
     fails("a reset without a slot", "wr", 2, 1, "hang", variant="reset_slotless")
     fails("an outcome for one who wasn't counted", "wwr", 2, 1, "round 0: told", variant="outcome_uncounted")
+    fails("nobody helps a reset", "xxr", 2, 0, "told of a reset", variant="nobody_helps")
     fails("a reset without stamps", "wtr", 2, 0, "round 0: told", variant="no_stamps", rounds=2)
     fails("the gate read after the state", "ww", 2, 0, "hang", variant="gate_late")
     report.exit()

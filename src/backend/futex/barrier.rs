@@ -9,7 +9,7 @@
 //!
 //! `state` is one word: the number of the round, how many have arrived in it, whether it is *broken*, and whether
 //! anybody may be *asleep* in it. A round ends by one compare-exchange: it is completed, so that the next one begins, or it
-//! is broken and stays so until a reset begins the next one.
+//! is broken and stays so until a reset, which is *renewing* while it lasts, begins the next one.
 //!
 //! Each place is a slot and a note: in which round its owner waits, and who that is. The note of somebody who has gone
 //! without clearing it, in a round that is still on, is what tells of a death. A reset adds to each note whether its
@@ -29,7 +29,8 @@
 //! 4. A note is written before its owner is counted, and cleared only when the owner's round is over. A new owner of the
 //!    slot looks at the note first: nobody's death is overwritten while it matters.
 //! 5. Who was counted in a round learns how that ended: from the state, or, when a reset came since, from its note. A
-//!    reset writes on all notes up to its round before it begins another. Who wasn't counted begins anew.
+//!    reset writes on all notes up to its round before it begins another; who comes meanwhile helps, so a reset that is
+//!    killed is ended by others. Who wasn't counted begins anew.
 //!
 //! # Memory orderings
 //!
@@ -63,8 +64,10 @@ use crate::sys::futex::{Change, Expected, WAIT_ANY_MAX, Wake};
 /// The number of the round, in the state and in notes.
 const NUMBER: u64 = (1 << 40) - 1;
 
-/// In the state: somebody who waited died or gave up, or a reset is under way.
+/// In the state: who waits, waits in vain: somebody died or gave up, or a reset came.
 const BROKEN: u64 = 1 << 40;
+/// In the state, with BROKEN: a reset is under way, and whoever comes helps to end it.
+const RENEWING: u64 = 1 << 42;
 /// In the state: may be set with nobody asleep in the round, never clear with somebody asleep.
 const ASLEEP: u64 = 1 << 41;
 /// In the state: one arrival, to be added.
@@ -129,7 +132,7 @@ unsafe impl<const N: usize> RawBarrier for Rounds<N> {
     };
 
     fn wait(&self, participants: usize, patience: Patience) -> Result<Met, Refused> {
-        if self.state() & BROKEN != 0 {
+        if self.state() & (BROKEN | RENEWING) == BROKEN {
             return Ok(Met::Broken);
         }
         thread::with(|me| {
@@ -150,12 +153,15 @@ unsafe impl<const N: usize> RawBarrier for Rounds<N> {
             loop {
                 let state = self.state();
                 let number = state & NUMBER;
-                if state & BROKEN != 0 {
-                    self.write_outcomes(number);
+                let nothing = state & BROKEN == 0 && state < ARRIVAL && !self.has_dead(number);
+                if state & RENEWING != 0 {
+                    self.renew(number); // another's reset
+                } else if !nothing {
+                    if !self.change(state, state | BROKEN | RENEWING) {
+                        continue;
+                    }
                     self.renew(number);
-                } else if state >= ARRIVAL || self.has_dead(number) {
-                    self.break_round(number);
-                    continue;
+                    self.open(number);
                 }
                 Self::leave(me, mine);
                 return Ok(());
@@ -167,11 +173,15 @@ unsafe impl<const N: usize> RawBarrier for Rounds<N> {
         let state = self.state();
         let number = state & NUMBER;
         // A note seen in a round that has ended meanwhile says nothing.
-        state & BROKEN != 0 || self.has_dead(number) && self.state() & NUMBER == number
+        match state & (BROKEN | RENEWING) {
+            0 => self.has_dead(number) && self.state() & NUMBER == number,
+            how => how == BROKEN,
+        }
     }
 
     fn waiting(&self) -> usize {
-        (self.state() / ARRIVAL) as usize
+        let state = self.state();
+        if state & BROKEN != 0 { 0 } else { (state / ARRIVAL) as usize }
     }
 
     fn each_owner(&self, see: &mut dyn FnMut(u32)) {
@@ -231,7 +241,7 @@ impl<const N: usize> Rounds<N> {
 
     fn take_slot(&self, me: &Thread, reach: Reach, patience: Patience) -> Result<Mine<'_>, Refused> {
         let first = me.tid() as usize % N;
-        let mut ask_at = Deadline::after(SLICE);
+        let mut ask_at = None;
         loop {
             for place in self.places[first..].iter().chain(&self.places[..first]) {
                 if let Attempt::Taken(held) = place.slot.attempt(me, reach, WAITERS)? {
@@ -242,9 +252,10 @@ impl<const N: usize> Rounds<N> {
                 return Err(Refused::TimedOut);
             }
             if ask_at.is_some_and(Deadline::has_passed) {
-                ask_at = Deadline::after(SLICE);
                 self.bury_the_gone(reach);
+                ask_at = None;
             }
+            ask_at = ask_at.or_else(|| Deadline::after(SLICE));
             std::thread::sleep(FULL_SLICE);
         }
     }
@@ -263,6 +274,10 @@ impl<const N: usize> Rounds<N> {
         loop {
             let state = self.state();
             let number = state & NUMBER;
+            if state & RENEWING != 0 {
+                self.renew(number);
+                continue;
+            }
             if state & BROKEN != 0 {
                 return Arrival::Ended(Met::Broken);
             }
@@ -295,7 +310,7 @@ impl<const N: usize> Rounds<N> {
     fn wait_in(&self, number: u64, mine: Mine<'_>, patience: Patience) -> Result<Met, Refused> {
         let deadline = Self::deadline(patience);
         let mut spin = Spin::new(&self.estimate);
-        let mut ask_at = Deadline::after(SLICE);
+        let mut ask_at = None;
         loop {
             let gate = self.gate.load(Ordering::Acquire);
             let state = self.state();
@@ -307,9 +322,10 @@ impl<const N: usize> Rounds<N> {
                 continue;
             }
             if ask_at.is_some_and(Deadline::has_passed) {
-                ask_at = Deadline::after(SLICE);
                 self.bury_the_gone(mine.reach);
+                ask_at = None;
             }
+            ask_at = ask_at.or_else(|| Deadline::after(SLICE));
             // None of these counts on success: where the round has ended meanwhile, the next look says how.
             let Some(words) = self.words(number, gate) else {
                 self.break_round(number);
@@ -399,8 +415,10 @@ impl<const N: usize> Rounds<N> {
         }
     }
 
-    /// Writes on each note up to the broken round `number` how its round ended.
-    fn write_outcomes(&self, number: u64) {
+    /// Ends a reset in the broken round `number`: writes on each note how its round ended, and begins the next one. Anybody
+    /// may do it, and several at once.
+    #[cold]
+    fn renew(&self, number: u64) {
         for place in &self.places {
             let note = place.note.load(Ordering::Acquire);
             let round = note & NUMBER;
@@ -410,12 +428,8 @@ impl<const N: usize> Rounds<N> {
                 let _ = place.note.compare_exchange(note, note | outcome, Ordering::AcqRel, Ordering::Relaxed);
             }
         }
-    }
-
-    /// Begins the round after the broken one `number`.
-    fn renew(&self, number: u64) {
-        let after = |state: u64| (state & (NUMBER | BROKEN) == number | BROKEN).then_some(next(number));
-        // Err means that another reset was faster.
+        let after = |state: u64| (state & (NUMBER | RENEWING) == number | RENEWING).then_some(next(number));
+        // Err means that another was faster.
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, after);
     }
 

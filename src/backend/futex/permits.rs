@@ -157,7 +157,7 @@ impl<const N: usize> Slots<N> {
     /// Waits for a free slot and takes it.
     fn wait(&self, me: &Thread, reach: Reach, patience: Patience) -> Result<HeldPermit, Refused> {
         let mut spin = Spin::new(&self.estimate);
-        let mut ask_at = Deadline::after(SLICE);
+        let mut ask_at = None;
         loop {
             if let Some(taken) = self.take_free(me, reach)? {
                 spin.paid();
@@ -191,11 +191,12 @@ impl<const N: usize> Slots<N> {
                 return Err(Refused::TimedOut);
             }
             if ask_at.is_some_and(Deadline::has_passed) {
-                ask_at = Deadline::after(SLICE);
+                ask_at = None;
                 if self.bury_the_gone(reach) {
                     continue;
                 }
             }
+            ask_at = ask_at.or_else(|| Deadline::after(SLICE));
             spin.failed();
             let until = [deadline, ask_at].into_iter().flatten().min();
             self.sleep(until).map_err(|errno| Refused::Failed(cannot_sleep(errno)))?;
