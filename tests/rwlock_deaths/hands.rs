@@ -115,8 +115,9 @@ impl<'a, const READERS: usize> Hand<'a, READERS> {
             }
             // One turn after the other.
             "turns" => {
-                ["upgradable", "upgrade", "open", "upgrade", "downgrade", "unlock"].map(|command| self.does(command));
-                ["upgradable", "downgrade", "unlock"].map(|command| self.does(command));
+                let turns = ["upgradable", "upgrade", "open", "upgrade", "downgrade", "unlock"];
+                let and_others = ["upgradable", "downgrade", "unlock"];
+                turns.into_iter().chain(and_others).for_each(|command| _ = self.does(command));
                 "done"
             }
             "forget-list" => {
