@@ -177,10 +177,10 @@ fn killed_while_an_upgradable_reader_goes_with_sleepers() {
 fn a_waiter_killed_on_its_way_to_sleep() {
     for command in ["read", "write", "upgradable", "timed-read", "timed-write"] {
         let sleepers = &["pass-write", "pass-read"];
-        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 37, woken: false };
+        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 211, woken: false };
         sweep.run::<64>(&format!("{command} behind a writer, two sleepers"));
     }
-    let sweep = Sweep { command: "write", owner: Some("read"), before: &[], sleepers: &[], stride: 37, woken: false };
+    let sweep = Sweep { command: "write", owner: Some("read"), before: &[], sleepers: &[], stride: 211, woken: false };
     sweep.run::<64>("write behind a reader");
     Sweep { command: "read", ..sweep }.run::<1>("read without a place");
 }
@@ -193,11 +193,11 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
         ("pass-write", &["pass-read", "pass-write"]),
         ("pass-upgradable", &["pass-read", "pass-write"]),
     ] {
-        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 23, woken: true };
+        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 97, woken: true };
         sweep.run::<64>(&format!("woken {command} behind a writer, two sleepers"));
     }
     let sleepers: &[&str] = &["pass-write"];
-    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 23, woken: true };
+    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 97, woken: true };
     sweep.run::<64>("woken write behind a reader, one sleeper");
     Sweep { command: "pass-read", ..sweep }.run::<1>("woken read without a place, one sleeper");
 }
