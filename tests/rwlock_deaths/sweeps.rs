@@ -84,7 +84,9 @@ impl Sweep<'_> {
             }
             let expected = Found::poisoned_if(writing);
             let found = stage.all_come_through(&sleepers.iter().collect::<Vec<_>>());
-            assert!(found.iter().all(|found| *found == expected), "{expected:?} was expected: {found:?}");
+            // Where the victim is woken, others are too, and may have been in and out before it.
+            let fits = |found: &Found| *found == expected || self.woken && *found == Found::Clean;
+            assert!(found.iter().all(fits), "{expected:?} was expected: {found:?}");
             assert_eq!(stage.must_be_free(), expected, "after {} instructions", kills * self.stride);
             kills += 1;
             poisoned += usize::from(writing);
