@@ -218,10 +218,7 @@ impl<T: ?Sized, B: Backend, const READERS: usize> RwLock<T, B, READERS> {
     fn read_with(&self, patience: impl FnOnce() -> Patience) -> LockResult<Read<'_, T, B, READERS>> {
         let held = match self.raw.read_at_once() {
             Some(held) => held,
-            None => match self.read_contended(patience()) {
-                Ok(held) => held,
-                Err(refused) => return Err(refused.into()),
-            },
+            None => self.read_contended(patience())?,
         };
         // SAFETY: the lock was just taken for reading and `held` says how to give it back.
         let guard = unsafe { RwLockReadGuard::new(self, held) };
@@ -238,10 +235,7 @@ impl<T: ?Sized, B: Backend, const READERS: usize> RwLock<T, B, READERS> {
     fn write_with(&self, patience: impl FnOnce() -> Patience) -> LockResult<Write<'_, T, B, READERS>> {
         let held = match self.raw.write_at_once() {
             Some(held) => held,
-            None => match self.write_contended(patience()) {
-                Ok(held) => held,
-                Err(refused) => return Err(refused.into()),
-            },
+            None => self.write_contended(patience())?,
         };
         // SAFETY: the lock was just taken for writing and `held` says how to give it back.
         let guard = unsafe { RwLockWriteGuard::new(self, held) };

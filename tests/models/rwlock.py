@@ -180,9 +180,9 @@ class RwLock(Program):
         return ("step_back", round, slot, slept)
 
     def enter(self, world, me, round, slot, slept):
-        # A wake-up that this reader doesn't need any more goes on.
+        # A wake-up that this reader doesn't need any more goes on; it may not know that it had one.
         owner, waiters, _ = world.words[GATE]
-        if slept and owner is None and waiters and self.variant != "wake_selfishly":
+        if owner is None and waiters and self.variant != "wake_selfishly":
             return self.wake_all(world, GATE, ("reading", round, slot))
         return ("reading", round, slot)
 
@@ -291,7 +291,7 @@ class RwLock(Program):
         world.pending[me] = GATE
         gate = world.words[GATE]
         if gate[0] is None:
-            if slept and gate[1]:
+            if gate[1]:
                 return self.wake_all(world, GATE, ("pick", round, False))
             return ("pick", round, False)
         return ("outside_phase", round, gate, slept)

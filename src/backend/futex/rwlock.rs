@@ -123,8 +123,8 @@ pub struct Shared {
 }
 
 impl<const READERS: usize> RwLock<READERS> {
-    const NEW: Self = {
-        assert!(READERS > 0 && READERS < GATE as usize, "a lock for no readers at all is a Mutex");
+    const fn new() -> Self {
+        const { assert!(READERS > 0 && READERS < GATE as usize, "a lock for no readers at all is a Mutex") };
         RwLock {
             gate: RobustWord::new(),
             phase: AtomicU32::new(QUIET),
@@ -133,7 +133,7 @@ impl<const READERS: usize> RwLock<READERS> {
             slots: [const { Slot { word: RobustWord::new(), state: AtomicU32::new(INSIDE), nested: AtomicU32::new(0) } };
                 READERS],
         }
-    };
+    }
 
     /// From here on a death leaves the data half-written.
     #[inline(always)]
@@ -188,6 +188,40 @@ impl<const READERS: usize> RwLock<READERS> {
         Ok(())
     }
 
+    /// The same as [`read_at_once`](RawRwLock::read_at_once) without the robust list (invariant 9). A further read of this
+    /// thread may get a slot of its own this way.
+    #[inline(never)]
+    fn read_unsettled_at_once(&self, me: &Thread) -> Option<Shared> {
+        let at = me.slot() as usize % READERS;
+        let slot = &self.slots[at];
+        if slot.word.stamp() != me.stamp() || self.gate.word().load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        slot.word.word().compare_exchange(0, me.tid(), Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        if self.gate.word().load(Ordering::SeqCst) != 0 {
+            self.free(me, slot);
+            return None;
+        }
+        Some(Shared { held: me.held_unlinked(), slot: at as u32 })
+    }
+
+    /// The same as [`write_at_once`](RawRwLock::write_at_once) without the robust list.
+    #[inline(never)]
+    fn write_unsettled_at_once(&self, me: &Thread) -> Option<Held> {
+        if !self.is_drained() || self.gate.stamp() != me.stamp() && self.gate.stamp() as u32 == me.tid() {
+            return None;
+        }
+        self.gate.word().compare_exchange(0, me.tid(), Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        self.gate.set_stamp(me.stamp());
+        let held = me.held_unlinked();
+        if !self.is_drained() {
+            self.give_back(me, held);
+            return None;
+        }
+        self.begin_writing();
+        Some(held)
+    }
+
     /// Whether the gate's last owner died with the data and nobody was told.
     fn died_writing(&self) -> bool {
         let gate = self.gate.word().load(Ordering::Acquire);
@@ -212,7 +246,7 @@ impl Slot {
 // gate; a reader has a slot and found the gate open after it had claimed the slot, or has the gate itself, or was let in
 // by the gate's owner when that had no more use for the data (invariants 2 to 4).
 unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
-    const UNLOCKED: Self = Self::NEW;
+    const UNLOCKED: Self = Self::new();
     type Shared = Shared;
     type Exclusive = Held;
 
@@ -222,7 +256,7 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
             let settled = self.gate.namespace();
             let alone = me.alone()?;
             if settled != me.namespace() {
-                return None;
+                return if settled == 0 { self.read_unsettled_at_once(me) } else { None };
             }
             let at = me.slot() as usize % READERS;
             let slot = &self.slots[at];
@@ -274,7 +308,10 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
         thread::with(|me| {
             let settled = self.gate.namespace();
             let alone = me.alone()?;
-            if settled != me.namespace() || !self.is_drained() {
+            if settled != me.namespace() {
+                return if settled == 0 { self.write_unsettled_at_once(me) } else { None };
+            }
+            if !self.is_drained() {
                 return None;
             }
             let mine = me.stamp();

@@ -367,7 +367,7 @@ impl<const READERS: usize> RwLock<READERS> {
         });
     }
 
-    fn free(&self, me: &Thread, slot: &Slot) {
+    pub(super) fn free(&self, me: &Thread, slot: &Slot) {
         let free = |word| (owner(word) == me.tid()).then_some(word & WAITERS);
         // Err means that somebody scribbled over it: what stands there is left for others to make out.
         if slot

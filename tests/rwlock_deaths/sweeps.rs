@@ -1,0 +1,205 @@
+//! Killed after each instruction, or each of some: stepping is slow.
+//!
+//! The victim is stepped to the instruction, killed, and waited for: then the kernel has marked what it marks. If it had
+//! the data for writing at that moment there must be poison, otherwise none; everybody who sleeps must come through, and
+//! the lock must be free.
+
+use crate::actor::{Actor, Found, Stage, run_until_asleep};
+use crate::support::stepper::{Stepper, Stop};
+
+/// How a victim stopped after some number of instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    There,
+    ToTheEnd,
+    ToSleep,
+}
+
+/// Steps `count` instructions, or to the end.
+fn step(stepper: &Stepper, count: usize) -> Came {
+    for _ in 0..count {
+        match stepper.step_or_sleep() {
+            Stop::Stepped => {}
+            Stop::Mark => return Came::ToTheEnd,
+            Stop::Asleep => return Came::ToSleep,
+            other => panic!("{other:?}"),
+        }
+    }
+    Came::There
+}
+
+/// What is swept: what the victim does before, what is stepped through, and what the others do.
+struct Sweep<'a> {
+    /// Instructions from one kill to the next.
+    stride: usize,
+    /// What the victim does before.
+    before: &'a [&'a str],
+    /// What it is killed in.
+    command: &'a str,
+    /// What an owner does before the others come; it lets go after the death.
+    owner: Option<&'a str>,
+    /// What each of the others waits for.
+    sleepers: &'a [&'a str],
+    /// Whether the victim is killed only since it has slept for the lock and been woken by the owner.
+    woken: bool,
+}
+
+impl Sweep<'_> {
+    fn run<const READERS: usize>(&self, name: &str) {
+        let stage = Stage::<READERS>::new();
+        let owner = stage.actor();
+        let sleepers: Vec<Actor> = self.sleepers.iter().map(|_| stage.actor()).collect();
+        let (mut poisoned, mut kills, mut missed) = (0, 0, 0);
+        loop {
+            let victim = stage.actor();
+            if self.owner.is_some() {
+                assert_eq!(victim.takes("pass-read"), Found::Clean); // its first lock prepares the thread
+            }
+            if let Some(command) = self.owner {
+                assert_eq!(owner.takes(command), Found::Clean);
+            }
+            self.before.iter().for_each(|command| _ = victim.ask(command));
+            let stepper = if self.woken {
+                let stepper = victim.step_through(self.command);
+                run_until_asleep(&stepper, &victim);
+                self.others_sleep(&sleepers);
+                owner.unlock();
+                // Somebody who looked up by himself just now changes the order; that round is done again.
+                if !matches!(stepper.stopped(), Stop::Exit { result: 0.. }) {
+                    missed += 1;
+                    assert!(missed < 200, "the schedule is never met");
+                }
+                stepper
+            } else {
+                self.others_sleep(&sleepers);
+                victim.step_through(self.command)
+            };
+            let came = step(&stepper, kills * self.stride);
+            let (tid, writing) = (victim.tid, stage.is_writing(victim.tid));
+            stepper.kill();
+            victim.kill();
+            assert!(!stage.owners().contains(&tid), "not marked by the kernel: {tid:x} in {:x?}", stage.owners());
+            if self.owner.is_some() && !self.woken {
+                owner.unlock();
+            }
+            let expected = Found::poisoned_if(writing);
+            let found = stage.all_come_through(&sleepers.iter().collect::<Vec<_>>());
+            // Where the victim is woken, others are too, and may have been in and out before it.
+            let fits = |found: &Found| *found == expected || self.woken && *found == Found::Clean;
+            assert!(found.iter().all(fits), "{expected:?} was expected: {found:?}");
+            assert_eq!(stage.must_be_free(), expected, "after {} instructions", kills * self.stride);
+            kills += 1;
+            poisoned += usize::from(writing);
+            if came != Came::There {
+                break;
+            }
+        }
+        let fresh = stage.actor();
+        for command in ["pass-read", "pass-write", "pass-read", "pass-write", "pass-upgradable"] {
+            assert_eq!(fresh.takes(command), Found::Clean);
+        }
+        println!("futex rwlock {name}: killed at {kills} instructions, {poisoned} poisoned, 0 stuck, {missed} missed");
+        assert!(kills > 5, "nothing was stepped through");
+    }
+
+    fn others_sleep(&self, sleepers: &[Actor]) {
+        sleepers.iter().zip(self.sleepers).for_each(|(sleeper, command)| sleeper.sleep_on(command));
+    }
+}
+
+const ALONE: Sweep<'static> =
+    Sweep { stride: 1, before: &["pass-read"], command: "", owner: None, sleepers: &[], woken: false };
+
+#[test]
+fn killed_in_a_read_and_its_unlock() {
+    Sweep { command: "pass-read", stride: 5, ..ALONE }.run::<64>("read and unlock");
+}
+
+#[test]
+fn killed_in_a_write_and_its_unlock() {
+    Sweep { command: "pass-write", stride: 5, ..ALONE }.run::<64>("write and unlock");
+}
+
+#[test]
+fn killed_in_a_threads_first_read() {
+    Sweep { command: "pass-read", before: &[], stride: 29, ..ALONE }.run::<64>("first read");
+}
+
+#[test]
+fn killed_in_reads_inside_reads() {
+    Sweep { command: "pass-nested", stride: 13, ..ALONE }.run::<64>("nested reads");
+}
+
+#[test]
+fn killed_in_turns_of_one_kind_into_another() {
+    Sweep { command: "turns", stride: 61, ..ALONE }.run::<64>("upgrades and downgrades");
+    Sweep { command: "turns", stride: 97, ..ALONE }.run::<1>("upgrades and downgrades, one place");
+}
+
+/// Everybody who can wait behind a writer.
+const BEHIND_A_WRITER: &[&str] = &["pass-read", "pass-write", "pass-read", "pass-upgradable"];
+
+#[test]
+fn killed_while_a_writer_unlocks_with_sleepers_of_each_kind() {
+    let sweep = Sweep { command: "unlock", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 29, ..ALONE };
+    sweep.run::<64>("unlock of a writer, four sleepers");
+    Sweep { sleepers: &["pass-read"], stride: 29, ..sweep }.run::<64>("unlock of a writer, a reader asleep");
+    Sweep { sleepers: &["pass-write"], stride: 29, ..sweep }.run::<64>("unlock of a writer, a writer asleep");
+    Sweep { stride: 41, ..sweep }.run::<1>("unlock of a writer, four sleepers, one place");
+}
+
+#[test]
+fn killed_while_a_reader_unlocks_with_sleepers_of_each_kind() {
+    let sleepers = &["pass-write", "pass-read", "pass-write", "pass-upgradable"];
+    let sweep = Sweep { command: "unlock", before: &["read"], sleepers, stride: 17, ..ALONE };
+    sweep.run::<64>("unlock of a reader, four sleepers");
+    let sleepers = &["pass-read", "pass-read", "pass-write"];
+    Sweep { sleepers, ..sweep }.run::<1>("unlock of a reader, two readers too many and a writer");
+}
+
+#[test]
+fn killed_while_a_writer_turns_into_another_kind_with_sleepers() {
+    let sweep = Sweep { command: "downgrade", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 29, ..ALONE };
+    sweep.run::<64>("downgrade, four sleepers");
+    Sweep { command: "open", ..sweep }.run::<64>("downgrade to upgradable, four sleepers");
+    Sweep { stride: 41, ..sweep }.run::<1>("downgrade, four sleepers, one place");
+}
+
+#[test]
+fn killed_while_an_upgradable_reader_goes_with_sleepers() {
+    let before = &["upgradable"];
+    let sleepers = &["pass-write", "pass-upgradable"];
+    let sweep = Sweep { command: "unlock", before, sleepers, stride: 29, ..ALONE };
+    sweep.run::<64>("unlock of an upgradable reader, two sleepers");
+    Sweep { command: "upgrade", ..sweep }.run::<64>("upgrade, two sleepers");
+    Sweep { command: "upgrade", owner: Some("read"), stride: 53, ..sweep }.run::<64>("upgrade behind a reader");
+}
+
+#[test]
+fn a_waiter_killed_on_its_way_to_sleep() {
+    for command in ["read", "write", "upgradable", "timed-read", "timed-write"] {
+        let sleepers = &["pass-write", "pass-read"];
+        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 211, woken: false };
+        sweep.run::<64>(&format!("{command} behind a writer, two sleepers"));
+    }
+    let sweep = Sweep { command: "write", owner: Some("read"), before: &[], sleepers: &[], stride: 211, woken: false };
+    sweep.run::<64>("write behind a reader");
+    Sweep { command: "read", ..sweep }.run::<1>("read without a place");
+}
+
+/// From the moment it is woken, through taking the lock.
+#[test]
+fn a_waiter_killed_since_it_was_woken() {
+    for (command, sleepers) in [
+        ("pass-read", &["pass-write", "pass-read"]),
+        ("pass-write", &["pass-read", "pass-write"]),
+        ("pass-upgradable", &["pass-read", "pass-write"]),
+    ] {
+        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 97, woken: true };
+        sweep.run::<64>(&format!("woken {command} behind a writer, two sleepers"));
+    }
+    let sleepers: &[&str] = &["pass-write"];
+    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 97, woken: true };
+    sweep.run::<64>("woken write behind a reader, one sleeper");
+    Sweep { command: "pass-read", ..sweep }.run::<1>("woken read without a place, one sleeper");
+}
