@@ -29,7 +29,7 @@ const SLOTS: usize = 64;
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Buffer {
-    ring: Mutex<Ring>,
+    pub ring: Mutex<Ring>,
     /// Consumers wait here for a line.
     filled: Condvar,
     /// Producers wait here for room in the ring,
@@ -40,7 +40,7 @@ pub struct Buffer {
 
 #[repr(C)]
 #[derive(ShmData)]
-struct Ring {
+pub struct Ring {
     books: Undo<Books>,
     lines: [Line; SLOTS],
     /// The line that each consumer has taken.

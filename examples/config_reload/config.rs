@@ -13,13 +13,13 @@ use crate::common::Undo;
 /// As many readers as there is room for, in the lock, too.
 pub const MAX_READERS: usize = 64;
 
-const SETTINGS: usize = 1000;
+const SETTINGS: usize = 8000;
 
 /// The struct in shared memory.
 #[repr(C)]
 #[derive(ShmSafe)]
 pub struct Config {
-    settings: RwLock<Undo<Settings>>,
+    pub settings: RwLock<Undo<Settings>>,
     /// The writer may go on until this version.
     pub released: AtomicU64,
     pub readers: [Reader; MAX_READERS],

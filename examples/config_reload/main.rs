@@ -39,7 +39,7 @@ struct Cli {
     readers: u32,
 
     /// How often the configuration is reloaded
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 5000)]
     reloads: u64,
 
     /// Kill the writer or a reader with SIGKILL, so many times, at random moments
@@ -77,11 +77,11 @@ fn write(config: &Config, last: u64) -> pshared::Result<()> {
         let version = config.read()?.version;
         if version == last {
             return Ok(());
-        } else if version < config.released.load(Ordering::Relaxed) {
-            config.reload()?;
-        } else {
-            thread::sleep(Duration::from_micros(100));
         }
+        if version < config.released.load(Ordering::Relaxed) {
+            config.reload()?;
+        }
+        thread::sleep(Duration::from_micros(50));
     }
 }
 
@@ -95,6 +95,9 @@ fn read(config: &Config, me: &Reader, last: u64) -> pshared::Result<()> {
         }
         me.reads.fetch_add(1, Ordering::Relaxed);
         version = settings.version;
+        drop(settings);
+        // What a reader does with its settings, it does without the lock.
+        thread::sleep(Duration::from_micros(50));
     }
     Ok(())
 }
