@@ -198,6 +198,12 @@ impl Buffer {
         Ok(self.lock()?.books.consumed)
     }
 
+    /// The consumers that have a line in their hand.
+    pub fn busy(&self) -> Result<Vec<usize>> {
+        let guard = self.lock()?;
+        Ok((0..MAX_WORKERS).filter(|&consumer| guard.books.has_line[consumer]).collect())
+    }
+
     /// How often somebody was found to have died inside the lock, and how many lines a consumer took over from a dead one.
     pub fn deaths(&self) -> Result<(u32, u64)> {
         let guard = self.lock()?;

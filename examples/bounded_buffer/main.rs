@@ -25,7 +25,7 @@ use clap::Parser;
 use clap::value_parser as number;
 
 use buffer::{Buffer, Tally};
-use common::{Crew, Kills, Named, Post, progress_bar};
+use common::{Crew, Kills, Named, Post, progress_bar, random};
 
 /// Sends all lines of all FILEs through a ring in shared memory, and says whether every line arrived exactly once.
 ///
@@ -112,7 +112,7 @@ fn supervise(buffer: &Named<Buffer>, mut kills: Kills, all: u64, cli: &Cli) -> R
         thread::sleep(Duration::from_micros(200));
         let done = buffer.tally()?.items;
         bar.set_position(done);
-        if kills.are_due(done) && crew.kill_one(&[])? {
+        if kills.are_due(done) && crew.kill_one(&victims(buffer, cli)?)? {
             kills.one_made();
             buffer.release(kills.released())?;
         }
@@ -120,4 +120,13 @@ fn supervise(buffer: &Named<Buffer>, mut kills: Kills, all: u64, cli: &Cli) -> R
     }
     bar.finish_and_clear();
     Ok(crew.killed())
+}
+
+/// Whom to kill next, by their places among the workers: half the time the consumers that have a line in their hand, for it
+/// is they who leave something to do again. Nobody means anybody.
+fn victims(buffer: &Buffer, cli: &Cli) -> pshared::Result<Vec<usize>> {
+    if random(2) == 0 {
+        return Ok(Vec::new());
+    }
+    Ok(buffer.busy()?.into_iter().map(|consumer| consumer + cli.producers as usize).collect())
 }

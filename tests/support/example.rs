@@ -163,6 +163,12 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
+/// The worker's place in the books, which is on its command line.
+pub fn slot_of(worker: u32) -> Option<usize> {
+    let line = text(&fs::read(format!("/proc/{worker}/cmdline")).ok()?);
+    line.split('\0').skip_while(|&word| word != "--slot").nth(1)?.parse().ok()
+}
+
 /// Kills workers where they stand, if that is the right place, until so many were or the work has ended; returns how many.
 pub fn kill_where(boss: &Boss, most: u32, is_the_place: impl Fn(u32) -> bool) -> u32 {
     let mut killed = 0;
