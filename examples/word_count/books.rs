@@ -10,9 +10,10 @@
 //! So each file's counts are added exactly once: adding them and clearing the slot are one change, made or not made.
 
 use std::ops::AddAssign;
-use std::sync::atomic::{Ordering, compiler_fence};
 
 use pshared::{Mutex, Result, ShmData, ShmSafe};
+
+use crate::common::Undo;
 
 /// As many workers as the books have slots for.
 pub const MAX_WORKERS: usize = 128;
@@ -38,53 +39,8 @@ impl Job {
 
     /// How often the lock's owner was found dead.
     pub fn repairs(&self) -> Result<u32> {
-        Ok(self.books.lock_or_recover(|books, _cause| books.repair())?.repairs)
+        Ok(self.books.lock_or_recover(|books, _cause| books.repair())?.repairs())
     }
-}
-
-/// A value with a backup of how it was before the change that is being made to it.
-#[repr(C)]
-#[derive(ShmData)]
-pub struct Undo<T> {
-    value: T,
-    backup: T,
-    /// While set, `value` may be half-written and `backup` is whole. While clear, `value` is whole.
-    changing: bool,
-    repairs: u32,
-}
-
-impl<T: Copy> Undo<T> {
-    pub fn new(value: T) -> Self {
-        Undo { value, backup: value, changing: false, repairs: 0 }
-    }
-
-    pub fn change<R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        self.backup = self.value;
-        in_this_order();
-        self.changing = true;
-        in_this_order();
-        let result = change(&mut self.value);
-        in_this_order();
-        self.changing = false;
-        in_this_order();
-        result
-    }
-
-    /// Ends a change that was cut short as if it had never begun. May itself be cut short, and is then done again.
-    pub fn repair(&mut self) {
-        self.repairs += 1;
-        if self.changing {
-            self.value = self.backup;
-            in_this_order();
-            self.changing = false;
-        }
-    }
-}
-
-/// Keeps the compiler from moving stores across this line. That is all it takes: a process that is killed stops between
-/// two instructions, and what it had stored until then is there for the next owner of the lock.
-fn in_this_order() {
-    compiler_fence(Ordering::SeqCst);
 }
 
 /// Lines, words and bytes.

@@ -1,19 +1,14 @@
 //! The process that the user starts: it sees to it that the workers do the work, and reports.
 
-use std::collections::hash_map::RandomState;
 use std::error::Error;
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use indicatif::{ProgressBar, ProgressStyle};
-use pshared::Shm;
+use std::time::Duration;
 
 use crate::Cli;
 use crate::books::{Books, Job};
-use crate::crew::Crew;
+use crate::common::{Crew, Named, progress_bar, random};
 use crate::report;
 
 /// Counts all files; the exit code says whether all could be read.
@@ -22,12 +17,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
         return Err("standard input can be read only once, which is not enough here; name a file".into());
     }
     let files = u32::try_from(cli.files.len())?;
-    let name = unique_name();
     // As many files are held back as workers are to be killed: no kill comes after the end of the work.
-    let job = Shm::create(&name, || Ok(Job::new(files, cli.kill)))?;
-    let name = Name(name);
-    let outcome = supervise(&job, &name, files, cli)?;
-    drop(name);
+    let job = Named::create("word_count", || Job::new(files, cli.kill))?;
+    let outcome = supervise(&job, files, cli)?;
 
     for &(file, errno) in &outcome.unreadable {
         eprintln!("word_count: {}: {}", report::quoted(&cli.files[file as usize]), report::system_message(errno));
@@ -50,11 +42,11 @@ struct Outcome {
 }
 
 /// Sees to it that the workers get through all files.
-fn supervise(job: &Job, name: &Name, files: u32, cli: &Cli) -> Result<Outcome, Box<dyn Error>> {
+fn supervise(job: &Named<Job>, files: u32, cli: &Cli) -> Result<Outcome, Box<dyn Error>> {
     let mut unreadable = Vec::new();
     let mut kills = random_moments(cli.kill, files);
-    let mut crew = Crew::start(&name.0, cli.processes())?;
-    let bar = progress_bar(files);
+    let mut crew = Crew::start(job.name(), cli.processes())?;
+    let bar = progress_bar(files.into(), "files");
     while crew.is_at_work() {
         thread::sleep(Duration::from_micros(if kills.is_empty() { 1000 } else { random(200).into() }));
         let progress = job.change(Books::progress)?;
@@ -65,26 +57,11 @@ fn supervise(job: &Job, name: &Name, files: u32, cli: &Cli) -> Result<Outcome, B
             crew.kill_one(&progress.busy)?;
             job.change(Books::hold_back_one_less)?;
         }
-        crew.replace_the_dead(progress.done)?;
+        crew.replace_the_dead(progress.done.into())?;
     }
     bar.finish_and_clear();
     unreadable.sort_unstable();
     Ok(Outcome { killed: crew.killed(), unreadable })
-}
-
-fn unique_name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("word_count-{}-{}", process::id(), now.as_nanos())
-}
-
-/// The job's name in shared memory, kept for as long as a worker may have to be started.
-struct Name(String);
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        // Not there any more is as good.
-        let _ = Shm::<Job>::remove(&self.0);
-    }
 }
 
 /// When to kill: as soon as so many files have been taken; the earliest moment last.
@@ -94,16 +71,4 @@ fn random_moments(kills: u32, files: u32) -> Vec<u32> {
     let mut moments: Vec<u32> = (0..kills).map(|_| random(last + 1)).collect();
     moments.sort_unstable_by(|a, b| b.cmp(a));
     moments
-}
-
-/// A random number below `end`, which is not 0.
-pub fn random(end: u32) -> u32 {
-    (RandomState::new().build_hasher().finish() % u64::from(end)) as u32
-}
-
-/// Draws on standard error, if that is a terminal.
-fn progress_bar(files: u32) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} files").unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(files.into()).with_style(style)
 }

@@ -7,13 +7,14 @@
 //! - `books.rs` is the struct that all processes share, and how it is repaired when one dies in the middle of a change:
 //!   start reading there.
 //! - `worker.rs` is a worker process: take a file, count it, enter the counts, take the next.
-//! - `boss.rs` is the process that you start; `crew.rs` starts workers for it, kills some if asked, replaces the dead.
+//! - `boss.rs` is the process that you start; `common/crew.rs` starts workers for it, kills some if asked, replaces the dead.
 //! - `count.rs` counts one file, `report.rs` words the outcome.
 
 mod books;
 mod boss;
+#[path = "../common/mod.rs"]
+mod common;
 mod count;
-mod crew;
 mod report;
 mod worker;
 
@@ -46,17 +47,8 @@ struct Cli {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
-    /// Makes this process a worker: the name of the job in shared memory
-    #[arg(long, hide = true, requires_all = ["slot", "boss"])]
-    job: Option<String>,
-
-    /// A worker's place in the books
-    #[arg(long, hide = true)]
-    slot: Option<usize>,
-
-    /// The process id of the worker's boss
-    #[arg(long, hide = true)]
-    boss: Option<u32>,
+    #[command(flatten)]
+    post: Option<common::Post>,
 }
 
 impl Cli {
@@ -68,9 +60,9 @@ impl Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = match (&cli.job, cli.slot, cli.boss) {
-        (Some(job), Some(slot), Some(boss)) => worker::work(job, slot, boss, &cli).map(|()| ExitCode::SUCCESS),
-        _ => boss::run(&cli),
+    let outcome = match &cli.post {
+        Some(post) => worker::work(post, &cli).map(|()| ExitCode::SUCCESS),
+        None => boss::run(&cli),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("word_count: {error}");

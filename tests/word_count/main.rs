@@ -3,6 +3,10 @@
 #[path = "../../examples/word_count/books.rs"]
 #[allow(dead_code, reason = "the tests don't use all that the example does")]
 mod books;
+#[path = "../../examples/common/mod.rs"]
+mod common;
+#[path = "../support/example.rs"]
+mod example;
 mod run;
 mod schedules;
 
@@ -16,6 +20,7 @@ use nix::unistd::mkfifo;
 use pshared::Shm;
 
 use books::Job;
+use example::*;
 use run::*;
 
 #[test]
@@ -149,10 +154,11 @@ fn numbers_of_workers_that_make_no_sense_are_refused() {
 fn workers_killed_by_a_stranger_are_replaced() {
     let dir = TempDir::new("stranger");
     let file = dir.hollow("a", 1 << 40);
-    let boss = Boss::start(&["--processes", "1"], &[&file]);
+    let boss = WORD_COUNT.start(&["--processes", "1"], &[&file]);
     // Too much to be counted, until the last of them is gone.
     for len in [1 << 40, 1 << 40, 1000] {
-        let victim = wait_for("a worker", || children(boss.id()).into_iter().find(|&worker| has_attached(worker)));
+        let victim =
+            wait_for("a worker", || children(boss.id()).into_iter().find(|&worker| WORD_COUNT.has_attached(worker)));
         stop(victim);
         dir.hollow("a", len);
         send(Signal::SIGKILL, victim);
@@ -166,7 +172,7 @@ fn workers_killed_by_a_stranger_are_replaced() {
 #[test]
 fn the_boss_gives_up_when_its_workers_only_die() {
     let dir = TempDir::new("hopeless");
-    let boss = Boss::start(&["--processes", "2"], &[dir.hollow("a", 1 << 40), dir.hollow("b", 1 << 40)]);
+    let boss = WORD_COUNT.start(&["--processes", "2"], &[dir.hollow("a", 1 << 40), dir.hollow("b", 1 << 40)]);
     let pid = boss.id();
     while is_running(pid) {
         children(pid).into_iter().for_each(|worker| send(Signal::SIGKILL, worker));
@@ -174,7 +180,7 @@ fn the_boss_gives_up_when_its_workers_only_die() {
     let output = boss.finish();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(text(&output.stderr).contains("a worker failed"), "{output:?}");
-    assert_eq!(names_of(pid), Vec::<String>::new());
+    assert_eq!(WORD_COUNT.names_of(pid), Vec::<String>::new());
 }
 
 #[test]
@@ -184,8 +190,8 @@ fn the_totals_stay_exact_when_workers_are_killed_inside_the_lock() {
     let mut killed = 0;
     // One moment in a hundred is inside the lock: it may take more than one run to meet one.
     wait_for("workers inside the lock", || {
-        let boss = Boss::start(&["--processes", "2"], &files);
-        let job = wait_for("the job or the end", || match names_of(boss.id()).pop() {
+        let boss = WORD_COUNT.start(&["--processes", "2"], &files);
+        let job = wait_for("the job or the end", || match WORD_COUNT.names_of(boss.id()).pop() {
             Some(name) => Some(Shm::<Job>::open(&name).ok()),
             None => (!is_running(boss.id())).then_some(None),
         });
@@ -200,37 +206,26 @@ fn the_totals_stay_exact_when_workers_are_killed_inside_the_lock() {
 
 /// Kills up to five workers, each while it holds the lock; returns how many before the work ended.
 fn kill_inside_the_lock(boss: &Boss, job: &Job) -> u32 {
-    let mut killed = 0;
-    while killed < 5 && is_running(boss.id()) {
-        for worker in children(boss.id()) {
-            stop(worker);
-            if job.books.owner().is_some_and(|owner| owner.pid == worker) {
-                send(Signal::SIGKILL, worker);
-                killed += 1;
-            }
-            send(Signal::SIGCONT, worker);
-        }
-    }
-    killed
+    kill_where(boss, 5, |worker| job.books.owner().is_some_and(|owner| owner.pid == worker))
 }
 
 #[test]
 fn a_killed_boss_leaves_no_worker_and_no_name() {
     let dir = TempDir::new("boss");
     let files = [dir.hollow("a", 1 << 40), dir.hollow("b", 1 << 40)];
-    let boss = Boss::start(&["--processes", "2"], &files);
+    let boss = WORD_COUNT.start(&["--processes", "2"], &files);
     let pid = boss.id();
     let workers = wait_for("the workers", || {
         let workers = children(pid);
-        (workers.len() == 2 && workers.iter().all(|&worker| has_attached(worker))).then_some(Doomed(workers))
+        (workers.len() == 2 && workers.iter().all(|&worker| WORD_COUNT.has_attached(worker))).then_some(Doomed(workers))
     });
-    assert_eq!(names_of(pid).len(), 1);
+    assert_eq!(WORD_COUNT.names_of(pid).len(), 1);
     send(Signal::SIGKILL, pid);
     boss.finish();
     for &worker in &workers.0 {
         wait_for("the worker's end", || (!is_running(worker)).then_some(()));
     }
-    assert_eq!(names_of(pid), Vec::<String>::new());
+    assert_eq!(WORD_COUNT.names_of(pid), Vec::<String>::new());
 }
 
 fn assert_equals_wc(options: &[&str], files: &[PathBuf]) -> Output {
