@@ -2,124 +2,82 @@
 //! first idea and `-- --test` to see that it runs.
 //!
 //! The tables in the end have medians. An uncontended lock is compared with a floor that is measured next to each of its
-//! samples, so that a machine that slows down for a while slows both.
+//! samples, two processes with two at a pthread mutex, so that a machine that slows down for a while slows both.
 
-mod pair;
-mod report;
+#[path = "../common/mod.rs"]
+mod common;
 mod subjects;
 
 use std::time::{Duration, Instant};
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, SamplingMode};
+use criterion::Criterion;
 use pshared::{Mutex, Shm};
 
-use pair::Pair;
-use report::{Samples, Table};
-use subjects::{Floor, InCell, Name, OutsideCell, ParkingLot, Pthread, Shared, Std, Subject};
+use common::compare::{Game, InPairs, Uncontended, blocked_table};
+use common::memory::Name;
+use common::pair::{Role, blocked};
+use common::report::{Samples, Table};
+use subjects::{InCell, Lock, OutsideCell, ParkingLot, Pthread, SharedLock, Std};
 
 fn main() {
-    if pair::play_role() {
-        return;
+    fn roles<S: SharedLock>() -> [Role; 2] {
+        [Role::new("hammer", |lock: &S, _| sections(lock)), Role::waiter("wait", |lock: &S| lock.hold(&mut || {}))]
     }
-    let mut criterion = Criterion::default().configure_from_args();
-    let tables = [uncontended(&mut criterion), hammered(&mut criterion), named_cell(&mut criterion)];
-    criterion.final_summary();
-    if std::env::args().any(|arg| arg == "--list") {
-        return;
-    }
-    let blocked = blocked();
-    if std::env::args().any(|arg| arg == "--test") {
-        return; // each ran once, which measures nothing
-    }
-    report::print_circumstances();
-    for table in tables {
-        table.print();
-    }
-    blocked.print();
+    let roles: Vec<Role> = roles::<InCell>().into_iter().chain(roles::<Plain>()).chain(roles::<Robust>()).collect();
+    common::run("mutex", &roles, |c| vec![uncontended(c), hammered(c), named_cell(c)], || vec![blocked_waiters()]);
 }
+
+type Plain = Pthread<false>;
+type Robust = Pthread<true>;
 
 fn uncontended(criterion: &mut Criterion) -> Table {
-    fn measure<S: Subject>(group: &mut BenchmarkGroup<'_, WallTime>, table: &mut Table) {
-        let names = [Name::new("subject"), Name::new("floor")];
-        let (subject, floor) = (S::create(&names[0].0), Floor::create(&names[1].0));
-        let mut samples = Samples::default();
-        group.bench_function(S::NAME, |bencher| {
-            bencher.iter_custom(|rounds| {
-                let (time, beside) = (time(&subject, rounds), time(&floor, rounds));
-                samples.add_beside_floor(rounds, time, beside);
-                time
-            });
-        });
-        if !samples.is_empty() {
-            let (nanos, ratio) = (samples.nanos(), samples.ratio_to_floor());
-            table.row(&[S::NAME.into(), format!("{nanos:.2}"), format!("{ratio:.2}")]);
-        }
-    }
-
-    let mut table = Table::new("lock + unlock, nobody else | ns | × floor");
-    let mut group = criterion.benchmark_group("uncontended");
-    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2)).sample_size(60);
-    measure::<Floor>(&mut group, &mut table);
-    measure::<InCell>(&mut group, &mut table);
-    measure::<OutsideCell>(&mut group, &mut table);
-    measure::<Std>(&mut group, &mut table);
-    measure::<ParkingLot>(&mut group, &mut table);
-    measure::<Pthread<false>>(&mut group, &mut table);
-    measure::<Pthread<true>>(&mut group, &mut table);
-    group.finish();
-    table
+    let mut locks = Uncontended::new(criterion, "uncontended", "lock + unlock, nobody else | ns | × floor");
+    locks.measure(InCell::lock_and_unlock);
+    locks.measure(OutsideCell::lock_and_unlock);
+    locks.measure(Std::lock_and_unlock);
+    locks.measure(ParkingLot::lock_and_unlock);
+    locks.measure(Plain::lock_and_unlock);
+    locks.measure(Robust::lock_and_unlock);
+    locks.finish()
 }
 
-#[inline(never)]
-fn time<S: Subject>(subject: &S, rounds: u64) -> Duration {
-    let started = Instant::now();
-    for _ in 0..rounds {
-        subject.lock_and_unlock();
-    }
-    started.elapsed()
-}
-
+/// Both take from the number in the lock as fast as they can until nothing is left.
 fn hammered(criterion: &mut Criterion) -> Table {
-    fn measure<S: Shared>(group: &mut BenchmarkGroup<'_, WallTime>, rows: &mut Vec<(&str, Samples)>) {
-        let mut samples = Samples::default();
-        let mut pair = None;
-        group.bench_function(S::NAME, |bencher| {
-            // Started here, so that a filter that leaves this subject out leaves out its process.
-            let pair = pair.get_or_insert_with(|| Pair::<S>::start("hammer"));
-            bencher.iter_custom(|rounds| {
-                let round = pair.hammer(rounds);
-                samples.add_shared(rounds, round.time, round.share);
-                round.time
-            });
-        });
-        if !samples.is_empty() {
-            rows.push((S::NAME, samples));
-        }
+    fn game<S: SharedLock>() -> Game<S> {
+        Game { role: "hammer", prepare: S::put, ours: |lock, _| sections(lock) }
     }
-
-    let mut rows = Vec::new();
-    let mut group = criterion.benchmark_group("two processes");
-    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(4));
-    group.sample_size(20).sampling_mode(SamplingMode::Flat);
-    measure::<InCell>(&mut group, &mut rows);
-    measure::<Pthread<false>>(&mut group, &mut rows);
-    measure::<Pthread<true>>(&mut group, &mut rows);
-    group.finish();
-
-    let plain = rows.iter().find(|(name, _)| *name == Pthread::<false>::NAME).map_or(f64::NAN, |(_, s)| s.nanos());
-    let mut table = Table::new("two processes hammering | M/s | × pthread | lesser/greater, median | worst");
-    for (name, samples) in rows {
-        let (nanos, (usual, worst)) = (samples.nanos(), samples.share());
+    fn measure<S: SharedLock>(pairs: &mut InPairs<'_, Plain>, table: &mut Table) {
+        let share = |sections, here: u64, there: u64| {
+            assert_eq!(here + there, sections, "{} let two in at once", S::NAME);
+            here.min(there) as f64 / here.max(there).max(1) as f64
+        };
+        let Some(samples) = pairs.measure(&game::<S>(), share) else { return };
+        let (usual, worst) = samples.share();
         table.row(&[
-            name.into(),
-            format!("{:.1}", 1e3 / nanos),
-            format!("{:.2}", plain / nanos),
+            S::NAME.into(),
+            format!("{:.1}", 1e3 / samples.nanos()),
+            format!("{:.2}", 1.0 / samples.ratio()),
             format!("{usual:.2}"),
             format!("{worst:.2}"),
         ]);
     }
+
+    let mut table = Table::new("two processes hammering | M/s | × pthread | lesser/greater, median | worst");
+    let mut pairs = InPairs::new(criterion, "two processes", game::<Plain>());
+    measure::<InCell>(&mut pairs, &mut table);
+    measure::<Plain>(&mut pairs, &mut table);
+    measure::<Robust>(&mut pairs, &mut table);
+    pairs.finish();
     table
+}
+
+/// How many this process got.
+fn sections<S: SharedLock>(lock: &S) -> u64 {
+    let mut sections = 0;
+    while lock.take_one() {
+        sections += 1;
+    }
+    sections
 }
 
 fn named_cell(criterion: &mut Criterion) -> Table {
@@ -149,15 +107,9 @@ fn named_cell(criterion: &mut Criterion) -> Table {
     table
 }
 
-/// Not criterion's: what counts is another process's CPU time, not the time.
-fn blocked() -> Table {
-    fn measure<S: Shared>(table: &mut Table) {
-        let used = Pair::<S>::start("wait").blocked_for(Duration::from_secs(1));
-        table.row(&[S::NAME.into(), used.as_micros().to_string()]);
+fn blocked_waiters() -> Table {
+    fn measure<S: SharedLock>() -> (&'static str, Duration) {
+        (S::NAME, blocked::<S>("wait", |lock, run| lock.hold(run)))
     }
-    let mut table = Table::new("waiter blocked for a second | µs of CPU");
-    measure::<InCell>(&mut table);
-    measure::<Pthread<false>>(&mut table);
-    measure::<Pthread<true>>(&mut table);
-    table
+    blocked_table([measure::<InCell>(), measure::<Plain>(), measure::<Robust>()])
 }

@@ -2,52 +2,26 @@
 
 use std::cell::UnsafeCell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use pshared::region::{Mapping, Posix, Region};
 use pshared::{Mutex, Shm};
 
+use crate::common::memory::Placed;
+use crate::common::{Shared, Subject, pthread};
+
 /// Something that is locked and unlocked.
-pub trait Subject {
-    const NAME: &'static str;
-
-    /// In new shared memory `name`, where the lock can be in shared memory.
-    fn create(name: &str) -> Self;
-
-    /// Locks and unlocks.
+pub trait Lock: Subject {
     fn lock_and_unlock(&self);
 }
 
-/// A lock that other processes can use too, with a sum that it guards.
-pub trait Shared: Subject {
-    /// The lock that another process created.
-    fn open(name: &str) -> Self;
+/// A lock that other processes can use too, with a number that it guards.
+pub trait SharedLock: Lock + Shared {
+    fn put(&self, number: u64);
 
-    /// Adds one to the sum, unless that would exceed `most`.
-    fn add(&self, most: u64) -> bool;
+    /// Takes one from the number; `false` if nothing is left.
+    fn take_one(&self) -> bool;
 
     /// Runs `f` with the lock held.
-    fn hold(&self, f: impl FnOnce());
-}
-
-/// Nothing less excludes anybody: a compare-exchange to take it, an exchange to give it back.
-pub struct Floor(Mapping);
-
-impl Subject for Floor {
-    const NAME: &'static str = "floor: CAS + exchange";
-
-    fn create(name: &str) -> Self {
-        Floor(fresh(name, |_| {}))
-    }
-
-    #[inline]
-    fn lock_and_unlock(&self) {
-        // SAFETY: mapped, zero at first, and atomic.
-        let word = unsafe { self.0.as_ptr().cast::<AtomicU32>().as_ref() };
-        let taken = black_box(word).compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
-        assert!(taken.is_ok());
-        word.swap(0, Ordering::Release);
-    }
+    fn hold(&self, f: &mut dyn FnMut());
 }
 
 /// Ours, in a cell.
@@ -59,7 +33,9 @@ impl Subject for InCell {
     fn create(name: &str) -> Self {
         InCell(Shm::create(name, || Ok(Mutex::new(0))).unwrap())
     }
+}
 
+impl Lock for InCell {
     #[inline]
     fn lock_and_unlock(&self) {
         drop(black_box(&*self.0).lock().unwrap());
@@ -70,13 +46,19 @@ impl Shared for InCell {
     fn open(name: &str) -> Self {
         InCell(Shm::open(name).unwrap())
     }
+}
 
-    #[inline]
-    fn add(&self, most: u64) -> bool {
-        add_one(&mut self.0.lock().unwrap(), most)
+impl SharedLock for InCell {
+    fn put(&self, number: u64) {
+        *self.0.lock().unwrap() = number;
     }
 
-    fn hold(&self, f: impl FnOnce()) {
+    #[inline]
+    fn take_one(&self) -> bool {
+        take_one(&mut self.0.lock().unwrap())
+    }
+
+    fn hold(&self, f: &mut dyn FnMut()) {
         let _guard = self.0.lock().unwrap();
         f();
     }
@@ -93,7 +75,9 @@ macro_rules! of_one_process {
             fn create(_name: &str) -> Self {
                 $subject(Box::new(<$lock>::new(0)))
             }
+        }
 
+        impl Lock for $subject {
             #[inline]
             fn lock_and_unlock(&self) {
                 drop(black_box(&*self.0).lock() $($unwrap)*);
@@ -107,26 +91,22 @@ of_one_process!(Std, "std::sync::Mutex", std::sync::Mutex<u64>, .unwrap());
 of_one_process!(ParkingLot, "parking_lot::Mutex", parking_lot::Mutex<u64>,);
 
 /// `pthread_mutex_t` with `PTHREAD_PROCESS_SHARED`, and with `PTHREAD_MUTEX_ROBUST` where that is asked for.
-pub struct Pthread<const ROBUST: bool>(Mapping);
+pub struct Pthread<const ROBUST: bool>(Placed<PthreadAndNumber>);
 
 #[repr(C)]
-struct PthreadAndSum {
+struct PthreadAndNumber {
     mutex: UnsafeCell<libc::pthread_mutex_t>,
-    sum: UnsafeCell<u64>,
+    number: UnsafeCell<u64>,
 }
 
 impl<const ROBUST: bool> Pthread<ROBUST> {
-    fn get(&self) -> &PthreadAndSum {
-        // SAFETY: mapped; made by `create`, and published only then.
-        unsafe { self.0.as_ptr().cast().as_ref() }
-    }
-
     #[inline]
-    fn locked<R>(&self, f: impl FnOnce(*mut u64) -> R) -> R {
-        let it = black_box(self.get());
-        // SAFETY: an initialised mutex at the address where it was initialised.
+    fn locked<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {
+        let it = black_box(self.0.get());
+        // SAFETY: an initialised mutex, made for several addresses.
         assert_eq!(unsafe { libc::pthread_mutex_lock(it.mutex.get()) }, 0);
-        let result = f(it.sum.get());
+        // SAFETY: the lock is held.
+        let result = f(unsafe { &mut *it.number.get() });
         // SAFETY: as above, and held.
         assert_eq!(unsafe { libc::pthread_mutex_unlock(it.mutex.get()) }, 0);
         result
@@ -137,22 +117,16 @@ impl<const ROBUST: bool> Subject for Pthread<ROBUST> {
     const NAME: &'static str = if ROBUST { "pthread mutex, robust" } else { "pthread mutex, process-shared" };
 
     fn create(name: &str) -> Self {
-        Pthread(fresh(name, |at| {
-            // SAFETY: zeroed memory of its own for all of it; each call is checked.
-            unsafe {
-                let it = at.cast::<PthreadAndSum>();
-                let mut attributes = std::mem::zeroed();
-                assert_eq!(libc::pthread_mutexattr_init(&mut attributes), 0);
-                assert_eq!(libc::pthread_mutexattr_setpshared(&mut attributes, libc::PTHREAD_PROCESS_SHARED), 0);
-                if ROBUST {
-                    assert_eq!(libc::pthread_mutexattr_setrobust(&mut attributes, libc::PTHREAD_MUTEX_ROBUST), 0);
-                }
-                assert_eq!(libc::pthread_mutex_init((*it).mutex.get(), &attributes), 0);
-                assert_eq!(libc::pthread_mutexattr_destroy(&mut attributes), 0);
-            }
-        }))
+        // SAFETY: the mutex is made for several processes, in memory that nobody else knows yet; the number is 0.
+        Pthread(unsafe {
+            Placed::create(name, |at: *mut PthreadAndNumber| {
+                pthread::make_mutex(UnsafeCell::raw_get(&raw const (*at).mutex), ROBUST);
+            })
+        })
     }
+}
 
+impl<const ROBUST: bool> Lock for Pthread<ROBUST> {
     #[inline]
     fn lock_and_unlock(&self) {
         self.locked(|_| {});
@@ -161,47 +135,29 @@ impl<const ROBUST: bool> Subject for Pthread<ROBUST> {
 
 impl<const ROBUST: bool> Shared for Pthread<ROBUST> {
     fn open(name: &str) -> Self {
-        Pthread(Posix::new(name).unwrap().open().unwrap())
+        // SAFETY: the same type made it.
+        Pthread(unsafe { Placed::open(name) })
+    }
+}
+
+impl<const ROBUST: bool> SharedLock for Pthread<ROBUST> {
+    fn put(&self, number: u64) {
+        self.locked(|it| *it = number);
     }
 
     #[inline]
-    fn add(&self, most: u64) -> bool {
-        // SAFETY: the lock is held.
-        self.locked(|sum| add_one(unsafe { &mut *sum }, most))
+    fn take_one(&self) -> bool {
+        self.locked(take_one)
     }
 
-    fn hold(&self, f: impl FnOnce()) {
+    fn hold(&self, f: &mut dyn FnMut()) {
         self.locked(|_| f());
     }
 }
 
 #[inline]
-fn add_one(sum: &mut u64, most: u64) -> bool {
-    let room = *sum < most;
-    *sum += u64::from(room);
-    room
-}
-
-/// A page of new shared memory `name`, filled before others find it.
-fn fresh(name: &str, fill: impl FnOnce(*mut u8)) -> Mapping {
-    let staged = Posix::new(name).unwrap().stage(4096).unwrap();
-    fill(staged.mapping().as_ptr().as_ptr());
-    staged.publish().unwrap();
-    staged.into_mapping()
-}
-
-/// A name in shared memory that is removed in the end.
-pub struct Name(pub String);
-
-impl Name {
-    pub fn new(what: &str) -> Name {
-        Name(format!("pshared-bench-{}-{what}", std::process::id()))
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        // Fails where the subject has nothing in shared memory.
-        let _ = Posix::new(&self.0).unwrap().remove();
-    }
+fn take_one(number: &mut u64) -> bool {
+    let left = *number > 0;
+    *number -= u64::from(left);
+    left
 }

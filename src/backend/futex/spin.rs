@@ -11,7 +11,8 @@
 //!
 //! A waiter looks after 14 pauses, then after 16, 32 and so on. Each lock remembers how many pauses it took lately until
 //! it came free, and a waiter spends up to twice that and a few looks more. When spinning has failed several times in a
-//! row, only one wait in some tries it again.
+//! row, only one wait in some tries it again, and one in many for as long as a sleeper takes to wake up: of two that
+//! only let each other run, each would otherwise find the other asleep for ever.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -31,6 +32,9 @@ const HOPELESS: u32 = 4;
 
 /// One wait in so many tries again nevertheless.
 const RETRY: u32 = 32;
+
+/// One wait in so many tries again for as long as it ever may.
+const RETRY_FOR_LONG: u32 = 512;
 
 /// A waiter's spinning.
 pub(crate) struct Spin<'a> {
@@ -60,10 +64,12 @@ impl Learned {
     }
 
     fn limit(self) -> u32 {
-        if self.failures >= HOPELESS && !self.failures.is_multiple_of(RETRY) {
-            0
-        } else {
-            (self.pauses * 2 + LEAST).min(MOST)
+        let usual = (self.pauses * 2 + LEAST).min(MOST);
+        match self.failures {
+            failures if failures < HOPELESS => usual,
+            failures if failures.is_multiple_of(RETRY_FOR_LONG) => MOST,
+            failures if failures.is_multiple_of(RETRY) => usual,
+            _ => 0,
         }
     }
 }
@@ -91,8 +97,10 @@ impl<'a> Spin<'a> {
     /// The lock came free while spinning.
     pub(crate) fn paid(&self) {
         if self.spent > 0 {
-            let learned = Learned::from(self.memory);
-            Learned { pauses: (learned.pauses * 7 + self.spent.min(MOST)) / 8, failures: 0 }.store(self.memory);
+            let (learned, spent) = (Learned::from(self.memory), self.spent.min(MOST));
+            // What was learned without hope is worth nothing.
+            let pauses = if learned.failures >= HOPELESS { spent } else { (learned.pauses * 7 + spent) / 8 };
+            Learned { pauses, failures: 0 }.store(self.memory);
         }
     }
 
