@@ -148,10 +148,6 @@ class Program:
         """Whether the kernel can't find the list of this thread."""
         return not self.marked
 
-    def may_rest(self, world):
-        """Whether everybody who isn't at an end may stay where he is for ever."""
-        return False
-
 
 def sleep(word, value, then, timed):
     """FUTEX_WAIT: goes on at `then` with "woken", "changed" or, if timed, "timeout" as a further argument."""

@@ -160,7 +160,7 @@ fn one_in_a_static_serves_all_threads_and_a_free_one_may_be_moved() {
     done.call_once(|| {}).unwrap();
     let panicked = pshared::Once::default();
     panic_once(&panicked);
-    let moved = vec![Box::new(done), Box::new(panicked)];
+    let moved = [Box::new(done), Box::new(panicked)];
     assert!(moved[0].is_completed() && moved[1].is_poisoned());
 }
 
