@@ -122,6 +122,29 @@ fn r3_prime_a_poster_killed_before_it_wakes_who_waits_for_any_leaves_the_permit_
     assert_eq!(stage.permits(), 0);
 }
 
+/// The poster has seen room and is about to make its system call when others take the room away.
+#[test]
+fn posts_at_the_same_moment_never_pass_the_maximum() {
+    for (waits, posts, max) in
+        [("trace-wait-binary", "step-post-binary", 1), ("trace-wait-limited", "step-post-limited", 3)]
+    {
+        let stage = Stage::new();
+        let semaphore = if max == 1 { &stage.table.binary } else { &stage.table.limited };
+        let (waiting, waiter) = victim(&stage, waits);
+        let poster = stage.actor();
+        let posting = poster.step_through(posts);
+        while !matches!(posting.to_syscall(), Stop::Entry { number: libc::SYS_futex, .. }) {}
+        for _ in 0..max {
+            let _full = semaphore.post();
+        }
+        while posting.to_syscall() != Stop::Mark {}
+        assert_eq!(semaphore.value(), max, "{posts}");
+        drop(posting);
+        drop(waiting);
+        drop((waiter, poster));
+    }
+}
+
 #[test]
 fn r3_second_two_posts_in_a_row_and_the_first_ones_waiter_is_killed() {
     for killed_late in [false, true] {
