@@ -25,12 +25,12 @@ impl Woken {
     }
 }
 
-/// An actor that sleeps, to be stopped as it is woken.
-fn victim(stage: &Stage, command: &str) -> (Stepper, Actor) {
+/// An actor that sleeps, to be stopped as it is woken. Its stepper comes last, to be dropped first.
+fn victim(stage: &Stage, command: &str) -> (Actor, Stepper) {
     let victim = stage.actor();
     let stepper = victim.step_through(command);
     stepper.run_until_asleep();
-    (stepper, victim)
+    (victim, stepper)
 }
 
 fn sleepers<const N: usize>(stage: &Stage, command: &str) -> [Actor; N] {
@@ -45,7 +45,7 @@ fn sleepers<const N: usize>(stage: &Stage, command: &str) -> [Actor; N] {
 fn r3_a_woken_waiter_is_killed_and_another_gets_the_permit() {
     for command in ["step-wait", "step-timed"] {
         let stage = Stage::new();
-        let (stepper, victim) = victim(&stage, command);
+        let (victim, stepper) = victim(&stage, command);
         let [other] = sleepers(&stage, "wait");
         stage.table.permits.post().unwrap();
         let woken = Woken::stopped(stepper, victim);
@@ -74,7 +74,7 @@ fn r3_a_waiter_killed_asleep_takes_nothing_along() {
 fn r3_prime_a_poster_killed_as_it_has_added_the_permit_has_woken_somebody() {
     for (waits, posts) in [("trace-wait", "step-post"), ("trace-wait-binary", "step-post-binary")] {
         let stage = Stage::new();
-        let (stepper, waiter) = victim(&stage, waits);
+        let (waiter, stepper) = victim(&stage, waits);
         let poster = stage.actor();
         let posting = poster.step_through(posts);
         let there = || stage.permits() + stage.table.binary.value();
@@ -122,11 +122,34 @@ fn r3_prime_a_poster_killed_before_it_wakes_who_waits_for_any_leaves_the_permit_
     assert_eq!(stage.permits(), 0);
 }
 
+/// The poster has seen room and is about to make its system call when others take the room away.
+#[test]
+fn posts_at_the_same_moment_never_pass_the_maximum() {
+    for (waits, posts, max) in
+        [("trace-wait-binary", "step-post-binary", 1), ("trace-wait-limited", "step-post-limited", 3)]
+    {
+        let stage = Stage::new();
+        let semaphore = if max == 1 { &stage.table.binary } else { &stage.table.limited };
+        let (waiter, waiting) = victim(&stage, waits);
+        let poster = stage.actor();
+        let posting = poster.step_through(posts);
+        while !matches!(posting.to_syscall(), Stop::Entry { number: libc::SYS_futex, .. }) {}
+        for _ in 0..max {
+            let _full = semaphore.post();
+        }
+        while posting.to_syscall() != Stop::Mark {}
+        assert_eq!(semaphore.value(), max, "{posts}");
+        drop(posting);
+        drop(waiting);
+        drop((waiter, poster));
+    }
+}
+
 #[test]
 fn r3_second_two_posts_in_a_row_and_the_first_ones_waiter_is_killed() {
     for killed_late in [false, true] {
         let stage = Stage::new();
-        let (stepper, victim) = victim(&stage, "step-wait");
+        let (victim, stepper) = victim(&stage, "step-wait");
         let [second, third] = sleepers(&stage, "wait");
         stage.table.permits.post().unwrap();
         let woken = Woken::stopped(stepper, victim);
@@ -146,7 +169,7 @@ fn r3_second_two_posts_in_a_row_and_the_first_ones_waiter_is_killed() {
 #[test]
 fn r3_second_two_permits_at_once_and_one_of_the_woken_is_killed() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "step-wait");
+    let (victim, stepper) = victim(&stage, "step-wait");
     let [second, third] = sleepers(&stage, "wait");
     stage.table.permits.post_many(2).unwrap();
     Woken::stopped(stepper, victim).kill();
@@ -158,7 +181,7 @@ fn r3_second_two_permits_at_once_and_one_of_the_woken_is_killed() {
 #[test]
 fn a_stopped_waiter_keeps_one_permit_at_most() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "step-wait");
+    let (victim, stepper) = victim(&stage, "step-wait");
     let [second, third] = sleepers(&stage, "wait");
     for _ in 0..3 {
         stage.table.permits.post().unwrap();
@@ -173,7 +196,7 @@ fn a_stopped_waiter_keeps_one_permit_at_most() {
 #[test]
 fn t3_a_timed_waiter_that_is_woken_when_its_time_is_up_takes_the_permit() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "trace-briefly");
+    let (victim, stepper) = victim(&stage, "trace-briefly");
     let deadline = std::time::Instant::now() + crate::hands::BRIEF;
     stage.table.permits.post().unwrap();
     let stop = stepper.stopped();
@@ -190,7 +213,7 @@ fn t3_a_timed_waiter_that_is_woken_when_its_time_is_up_takes_the_permit() {
 #[test]
 fn t3_one_that_is_woken_finds_nothing_and_gives_up_leaves_the_next_permit_to_others() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "trace-briefly");
+    let (victim, stepper) = victim(&stage, "trace-briefly");
     let [other] = sleepers(&stage, "wait");
     let deadline = std::time::Instant::now() + crate::hands::BRIEF;
     stage.table.permits.post().unwrap();
@@ -211,7 +234,7 @@ fn t3_one_that_is_woken_finds_nothing_and_gives_up_leaves_the_next_permit_to_oth
 fn a_woken_one_that_waits_for_any_is_killed_and_another_gets_the_permit() {
     for other in ["wait", "any", "any-all"] {
         let stage = Stage::new();
-        let (stepper, victim) = victim(&stage, "step-any");
+        let (victim, stepper) = victim(&stage, "step-any");
         let [other] = sleepers(&stage, other);
         stage.table.permits.post().unwrap();
         assert!(matches!(stepper.stopped(), Stop::Exit { result: 0.. }));
@@ -224,7 +247,7 @@ fn a_woken_one_that_waits_for_any_is_killed_and_another_gets_the_permit() {
 #[test]
 fn a_woken_waiter_of_an_auto_reset_event_is_killed_and_another_passes() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "step-auto");
+    let (victim, stepper) = victim(&stage, "step-auto");
     let [other] = sleepers(&stage, "auto");
     stage.table.auto.set().unwrap();
     Woken::stopped(stepper, victim).kill();
@@ -235,7 +258,7 @@ fn a_woken_waiter_of_an_auto_reset_event_is_killed_and_another_passes() {
 #[test]
 fn a_woken_waiter_of_a_manual_reset_event_is_killed_and_all_others_pass() {
     let stage = Stage::new();
-    let (stepper, victim) = victim(&stage, "step-manual");
+    let (victim, stepper) = victim(&stage, "step-manual");
     let others: [Actor; 2] = sleepers(&stage, "manual");
     stage.table.manual.set().unwrap();
     stage.table.manual.reset().unwrap();
