@@ -99,7 +99,7 @@ impl Sweep<'_> {
             assert_eq!(fresh.takes(command), Found::Clean);
         }
         println!("futex rwlock {name}: killed at {kills} instructions, {poisoned} poisoned, 0 stuck, {missed} missed");
-        assert!(kills > 5, "nothing was stepped through");
+        assert!(kills > 2, "nothing was stepped through");
     }
 
     fn others_sleep(&self, sleepers: &[Actor]) {
@@ -132,8 +132,8 @@ fn killed_in_reads_inside_reads() {
 
 #[test]
 fn killed_in_turns_of_one_kind_into_another() {
-    Sweep { command: "turns", stride: 61, ..ALONE }.run::<64>("upgrades and downgrades");
-    Sweep { command: "turns", stride: 97, ..ALONE }.run::<1>("upgrades and downgrades, one place");
+    Sweep { command: "turns", stride: 499, ..ALONE }.run::<64>("upgrades and downgrades");
+    Sweep { command: "turns", stride: 797, ..ALONE }.run::<1>("upgrades and downgrades, one place");
 }
 
 /// Everybody who can wait behind a writer.
@@ -159,7 +159,7 @@ fn killed_while_a_reader_unlocks_with_sleepers_of_each_kind() {
 
 #[test]
 fn killed_while_a_writer_turns_into_another_kind_with_sleepers() {
-    let sweep = Sweep { command: "downgrade", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 29, ..ALONE };
+    let sweep = Sweep { command: "downgrade", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 71, ..ALONE };
     sweep.run::<64>("downgrade, four sleepers");
     Sweep { command: "open", ..sweep }.run::<64>("downgrade to upgradable, four sleepers");
     Sweep { stride: 41, ..sweep }.run::<1>("downgrade, four sleepers, one place");
@@ -195,11 +195,11 @@ fn a_waiter_killed_since_it_was_woken() {
         ("pass-write", &["pass-read", "pass-write"]),
         ("pass-upgradable", &["pass-read", "pass-write"]),
     ] {
-        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 97, woken: true };
+        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 199, woken: true };
         sweep.run::<64>(&format!("woken {command} behind a writer, two sleepers"));
     }
     let sleepers: &[&str] = &["pass-write"];
-    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 97, woken: true };
+    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 199, woken: true };
     sweep.run::<64>("woken write behind a reader, one sleeper");
     Sweep { command: "pass-read", ..sweep }.run::<1>("woken read without a place, one sleeper");
 }
