@@ -35,10 +35,12 @@ struct Talk {
     result: AtomicU64,
 }
 
+type Play = dyn Fn(&str, &Talk);
+
 /// What the second process does in a round.
 pub struct Role {
     name: String,
-    play: Box<dyn Fn(&str, &Talk)>,
+    play: Box<Play>,
 }
 
 impl Role {

@@ -35,7 +35,8 @@
 //!    wake-up that found too few. So while it is set the value is at most the number of sleepers found, far from M.
 //! 4. Who waits for any of several is a visitor, whom nobody counts on and whose death loses nothing. Everybody on `any` is
 //!    woken, M being cleared with it, after each post that finds M set afterwards.
-//! 5. Sleepers that a dead poster may have left asleep (limited, or on `any`) look up by themselves now and then.
+//! 5. Sleepers look up by themselves now and then: a poster to a limited one may have died before it woke them, and the
+//!    kernel hands nothing on for a waiter whose memory was reaped before it could look (`process_mrelease`).
 //! 6. Posting touches this memory and nothing else: neither the thread's record nor `list_op_pending`.
 //!
 //! # Memory orderings
@@ -45,7 +46,8 @@
 //!
 //! # Limits
 //!
-//! A poster that is killed between adding to a limited one and waking delays the sleepers by up to a second. More than 2047
+//! A poster that is killed between adding to a limited one and waking, and a woken waiter whose memory is reaped before the
+//! kernel could look, delay the sleepers by up to a second. More than 2047
 //! permits posted at once while somebody sleeps are added in portions. A waiter that is stopped (SIGSTOP) after it was woken
 //! keeps one permit waiting for it, or for anybody who comes by.
 //!
@@ -74,7 +76,7 @@ const VALUE: u32 = ANY - 1;
 /// The most that one FUTEX_WAKE_OP can add.
 const PORTION: u32 = 2047;
 
-/// How long a sleeper that a dead poster may have left asleep sleeps before it looks up.
+/// How long a sleeper sleeps before it looks up.
 const SLICE: Duration = Duration::from_secs(1);
 
 /// What `kind` holds; see the table above. 0 is open.
@@ -295,11 +297,7 @@ impl FutexSemaphore {
 
     fn sleep(&self, asleep: u32, deadline: Option<Deadline>) -> Result<(), Errno> {
         let words = [self.relay.expected(), Expected::new(&self.word, asleep)];
-        let until = match self.kind.load(Ordering::Relaxed) {
-            LIMITED => Some(Deadline::or_slice(deadline, SLICE)),
-            _ => deadline.map(Deadline::moment),
-        };
-        self.relay.sleep(&words, until).map(drop)
+        self.relay.sleep(&words, Some(Deadline::or_slice(deadline, SLICE))).map(drop)
     }
 
     fn replace(&self, word: u32, by: u32) -> bool {
