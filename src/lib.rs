@@ -66,17 +66,17 @@ pub mod futex {
     use crate::error::Result;
     use crate::generic::{self, Waitable};
 
-    /// [`generic::Condvar`](crate::generic::Condvar) on futexes.
+    /// [`generic::Condvar`] on futexes.
     pub type Condvar = crate::generic::Condvar<Futex>;
-    /// [`generic::Mutex`](crate::generic::Mutex) on futexes.
+    /// [`generic::Mutex`] on futexes.
     pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
     /// The guard of a [`Mutex`].
     pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`Mutex`]'s data.
     pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
-    /// [`generic::Semaphore`](crate::generic::Semaphore) on futexes.
+    /// [`generic::Semaphore`] on futexes.
     pub type Semaphore = crate::generic::Semaphore<Futex>;
-    /// [`generic::Event`](crate::generic::Event) on futexes.
+    /// [`generic::Event`] on futexes.
     pub type Event = crate::generic::Event<Futex>;
 
     /// [`generic::wait_any`] on futexes.
@@ -96,24 +96,24 @@ pub mod futex {
     pub fn try_wait_any(things: &[&dyn Waitable<Futex>]) -> Result<usize> {
         generic::try_wait_any(things)
     }
-    /// [`generic::Barrier`](crate::generic::Barrier) on futexes.
+    /// [`generic::Barrier`] on futexes.
     pub type Barrier<const N: usize> = crate::generic::Barrier<Futex, N>;
-    /// [`generic::Permits`](crate::generic::Permits) on futexes.
+    /// [`generic::Permits`] on futexes.
     pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
     /// One of the [`Permits`].
     pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
-    /// [`generic::Once`](crate::generic::Once) on futexes.
+    /// [`generic::Once`] on futexes.
     pub type Once = crate::generic::Once<Futex>;
-    /// [`generic::OnceLock`](crate::generic::OnceLock) on futexes.
+    /// [`generic::OnceLock`] on futexes.
     pub type OnceLock<T> = crate::generic::OnceLock<T, Futex>;
-    /// [`generic::ReentrantMutex`](crate::generic::ReentrantMutex) on futexes.
+    /// [`generic::ReentrantMutex`] on futexes.
     pub type ReentrantMutex<T> = crate::generic::ReentrantMutex<T, Futex>;
     /// The guard of a [`ReentrantMutex`].
     pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, Futex>;
     /// The guard of a part of a [`ReentrantMutex`]'s data.
     pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, Futex>;
 
-    /// [`generic::RwLock`](crate::generic::RwLock) on futexes.
+    /// [`generic::RwLock`] on futexes.
     pub type RwLock<T, const READERS: usize = 64> = crate::generic::RwLock<T, Futex, READERS>;
     /// The guard of a reader of an [`RwLock`].
     pub type RwLockReadGuard<'a, T, const READERS: usize = 64> = crate::generic::RwLockReadGuard<'a, T, Futex, READERS>;
