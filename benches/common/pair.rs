@@ -38,8 +38,11 @@ struct Talk {
 /// What the second process does in a round.
 pub struct Role {
     name: String,
-    play: Box<dyn Fn(&str, &Talk)>,
+    play: Box<Play>,
 }
+
+/// Plays with the subject of this name.
+type Play = dyn Fn(&str, &Talk);
 
 impl Role {
     /// Does `part` with an `S` and the round's parameter.
