@@ -43,6 +43,9 @@ pub struct Role {
     play: Box<Play>,
 }
 
+/// Plays with the subject of this name.
+type Play = dyn Fn(&str, &Talk);
+
 impl Role {
     /// Does `part` with an `S` and the round's parameter.
     pub fn new<S: Shared>(name: &str, part: impl Fn(&S, u64) -> u64 + 'static) -> Role {
