@@ -35,8 +35,6 @@ struct Talk {
     result: AtomicU64,
 }
 
-type Play = dyn Fn(&str, &Talk);
-
 /// What the second process does in a round.
 pub struct Role {
     name: String,
