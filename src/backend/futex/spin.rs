@@ -9,10 +9,10 @@
 //!
 //! # How
 //!
-//! A waiter looks after 14 pauses, then after 16, 32 and so on. Each lock remembers how many pauses it took lately until
-//! it came free, and a waiter spends up to twice that and a few looks more. When spinning has failed several times in a
-//! row, only one wait in some tries it again, and one in many for as long as a sleeper takes to wake up: of two that
-//! only let each other run, each would otherwise find the other asleep for ever.
+//! A waiter looks after 14 pauses, then after 16, 32 and so on, for as long as sleeping and being woken would cost. Less
+//! than that, and one process that sleeps sends the other to sleep: it takes so long to come back that the other has given
+//! up, and so to and fro. Each lock remembers how often in a row that was in vain. After a few times only one wait in some
+//! tries again for a moment, and one in many for as long as ever.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,11 +21,11 @@ use parking_lot_core::SpinWait;
 /// Pauses before the first look: 2 + 4 + 8, three steps of [`SpinWait`].
 const FIRST: u32 = 14;
 
-/// Pauses that a wait is worth where nothing was learned: as far as the fifth look, some 9 µs.
-const LEAST: u32 = FIRST + 16 + 32 + 64 + 128;
+/// Pauses of one wait: somewhat more than it usually takes until a sleeper has been woken and has answered, some 70 µs.
+const MOST: u32 = 2046;
 
-/// Pauses of one wait, at most: about what sleeping and being woken costs.
-const MOST: u32 = 1022;
+/// Pauses of one that tries again without much hope: as far as the fifth look, some 9 µs.
+const LEAST: u32 = FIRST + 16 + 32 + 64 + 128;
 
 /// So many failures in a row are a sign that nobody runs meanwhile.
 const HOPELESS: u32 = 4;
@@ -38,45 +38,27 @@ const RETRY_FOR_LONG: u32 = 512;
 
 /// A waiter's spinning.
 pub(crate) struct Spin<'a> {
-    /// What the lock has learned, see [`Learned`].
-    memory: &'a AtomicU32,
+    /// Failures in a row. A hint only: any value is harmless, and one that is lost between two writers isn't missed.
+    failures: &'a AtomicU32,
     wait: SpinWait,
     spent: u32,
     limit: u32,
 }
 
-/// The pauses that it took lately, in the lower half of a word, and failures in a row, in the upper. Hints only: any
-/// value is harmless, and one that is lost between two writers isn't missed.
-#[derive(Clone, Copy)]
-struct Learned {
-    pauses: u32,
-    failures: u32,
-}
-
-impl Learned {
-    fn from(memory: &AtomicU32) -> Learned {
-        let bits = memory.load(Ordering::Relaxed);
-        Learned { pauses: (bits & 0xffff).min(MOST), failures: bits >> 16 }
-    }
-
-    fn store(self, memory: &AtomicU32) {
-        memory.store(self.failures << 16 | self.pauses, Ordering::Relaxed);
-    }
-
-    fn limit(self) -> u32 {
-        let usual = (self.pauses * 2 + LEAST).min(MOST);
-        match self.failures {
-            failures if failures < HOPELESS => usual,
-            failures if failures.is_multiple_of(RETRY_FOR_LONG) => MOST,
-            failures if failures.is_multiple_of(RETRY) => usual,
-            _ => 0,
-        }
+/// The pauses that a wait is worth after so many failures in a row.
+fn limit(failures: u32) -> u32 {
+    if failures < HOPELESS || failures.is_multiple_of(RETRY_FOR_LONG) {
+        MOST
+    } else if failures.is_multiple_of(RETRY) {
+        LEAST
+    } else {
+        0
     }
 }
 
 impl<'a> Spin<'a> {
-    pub(crate) fn new(memory: &'a AtomicU32) -> Spin<'a> {
-        Spin { memory, wait: SpinWait::new(), spent: 0, limit: Learned::from(memory).limit() }
+    pub(crate) fn new(failures: &'a AtomicU32) -> Spin<'a> {
+        Spin { failures, wait: SpinWait::new(), spent: 0, limit: limit(failures.load(Ordering::Relaxed)) }
     }
 
     /// Pauses, unless it has been long enough.
@@ -96,19 +78,15 @@ impl<'a> Spin<'a> {
 
     /// The lock came free while spinning.
     pub(crate) fn paid(&self) {
-        if self.spent > 0 {
-            let (learned, spent) = (Learned::from(self.memory), self.spent.min(MOST));
-            // What was learned without hope is worth nothing.
-            let pauses = if learned.failures >= HOPELESS { spent } else { (learned.pauses * 7 + spent) / 8 };
-            Learned { pauses, failures: 0 }.store(self.memory);
+        if self.spent > 0 && self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
         }
     }
 
     /// It didn't, and the waiter goes to sleep.
     pub(crate) fn failed(&self) {
-        let learned = Learned::from(self.memory);
-        // From the top of its half it goes on below, still without hope.
-        let failures = if learned.failures < 0xffff { learned.failures + 1 } else { HOPELESS };
-        Learned { pauses: learned.pauses / 2, failures }.store(self.memory);
+        // From the top it goes on at the first number without hope.
+        let failures = self.failures.load(Ordering::Relaxed).checked_add(1).unwrap_or(HOPELESS);
+        self.failures.store(failures, Ordering::Relaxed);
     }
 }
