@@ -29,7 +29,7 @@ class Barrier(Program):
 
     def __init__(self, roles, n, slots=None, rounds=1, variant=None, coarse=None):
         self.roles, self.n, self.rounds, self.variant = roles, n, rounds, variant
-        # Whether to take the first free slot, and to take a slot, give it back, and look at all of them in one step each:
+        # Whether to take the first free slot, and to take a slot, give it back, look at all and stamp all in one step each:
         # that smaller steps may be interleaved and killed between as well is shown by the smaller models.
         self.coarse = len(roles) > 2 if coarse is None else coarse
         self.threads, self.locks = len(roles), slots or len(roles)
@@ -297,7 +297,12 @@ class Barrier(Program):
             return ("renew", number, then)
         note = world.words[self.locks + other]
         if note[0] is not None and note[0] <= number and note[2] is None:
-            return ("write_stamp", number, other, note, then)
+            if self.coarse:
+                self.write_stamp(world, me, number, other, note, then)
+            else:
+                return ("write_stamp", number, other, note, then)
+        if self.coarse:
+            return self.stamp(world, me, number, other + 1, then)
         return ("stamp", number, other + 1, then)
 
     def write_stamp(self, world, me, number, other, note, then):
@@ -313,18 +318,20 @@ class Barrier(Program):
 
 if __name__ == "__main__":
     report = Report()
-    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("wwr", 2, 1), ("xxr", 2, 0), ("www", 3, 1)]:
+    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("xxr", 2, 0), ("www", 3, 1)]:
         report.holds(f"{roles}, a barrier of {n}, killed anywhere", Barrier(roles, n), kills)
     report.holds("ww, a barrier of 2, twice", Barrier("ww", 2, rounds=2), 1)
-    report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 1)
+    report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 0)
     report.holds("www through a barrier of 1 with 1 slot", Barrier("www", 1, slots=1), 1)
     report.long("wwrr", Barrier("wwrr", 2, slots=3), 1)
     report.long("wwww, a barrier of 2: two rounds", Barrier("wwww", 2), 1)
     report.long("www, looking slot by slot", Barrier("www", 3, coarse=False), 1)
     report.long("wwt", Barrier("wwt", 3), 1)
     report.long("www, two kills", Barrier("www", 3), 2)
+    report.long("www, a barrier of 2", Barrier("www", 2), 1)
     report.long("wtr", Barrier("wtr", 2), 1)
     report.long("xxr", Barrier("xxr", 2), 1)
+    report.long("wwr", Barrier("wwr", 2), 1)
     report.long("xxr, two kills", Barrier("xxr", 2), 2)
     report.long("xxrr", Barrier("xxrr", 2), 0)
 
