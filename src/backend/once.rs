@@ -33,7 +33,7 @@ pub unsafe trait RawOnce: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// [`Error::Inherited`] in a child of the process that began: it is still the parent's to do.
+    /// [`Error::Inherited`](crate::Error::Inherited) in a child of the process that began: it is still the parent's to do.
     ///
     /// # Safety
     ///
