@@ -7,6 +7,7 @@ pub(crate) mod held;
 mod mutex;
 pub(crate) mod once;
 pub(crate) mod permits;
+pub(crate) mod process;
 pub(crate) mod publish;
 pub(crate) mod relay;
 pub(crate) mod robust;

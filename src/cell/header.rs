@@ -7,7 +7,7 @@ use std::mem::{offset_of, size_of};
 use std::sync::atomic::{Ordering, fence};
 
 use crate::backend::futex::RobustWord;
-use crate::backend::futex::thread::pid_namespace;
+use crate::backend::futex::process::pid_namespace;
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::machine::{self, Libc};

@@ -18,6 +18,7 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::held::Held;
+use super::process;
 use super::robust::{Kind, OWNER, READY, READY_BIT, RobustWord};
 use super::thread;
 use crate::backend::{Acquired, Refused};
@@ -56,7 +57,7 @@ impl RobustWord {
 
     /// Makes the word one of this pid namespace: the one it was settled in ended with an earlier boot.
     pub(crate) fn leave_earlier_boot(&self) -> Result<()> {
-        self.set_namespace(thread::pid_namespace()?);
+        self.set_namespace(process::pid_namespace()?);
         Ok(())
     }
 

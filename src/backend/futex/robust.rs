@@ -49,6 +49,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::held::Held;
+use super::process;
 use super::spin::Spin;
 use super::thread::{self, Thread};
 use crate::backend::{Acquired, Refused};
@@ -172,7 +173,7 @@ impl RobustWord {
     ///
     /// It stays where it is, in shared memory.
     pub(super) unsafe fn adopt_namespace(&self) -> Result<()> {
-        let namespace = thread::pid_namespace()?;
+        let namespace = process::pid_namespace()?;
         // Err means that somebody was faster; if it was another namespace, taking the word says so.
         let _ = self.settled.compare_exchange(0, namespace as u32, Ordering::Relaxed, Ordering::Relaxed);
         Ok(())
@@ -188,7 +189,7 @@ impl RobustWord {
     ///
     /// It stays where it is, in shared memory, and nobody else uses it yet.
     pub(crate) unsafe fn settle(&self) -> Result<()> {
-        let namespace = thread::pid_namespace()?;
+        let namespace = process::pid_namespace()?;
         self.word.store(0, Ordering::Relaxed);
         self.stamp.store(0, Ordering::Relaxed);
         self.set_namespace(namespace);
@@ -444,7 +445,7 @@ impl RobustWord {
     /// Whether the living thread `tid` can't be the one that owns the word: it has ended or started too late.
     fn is_another_of_the_id(&self, word: u32, tid: u32) -> bool {
         let stamp = self.stamp.load(Ordering::Relaxed);
-        let Some(status) = system::status(tid, thread::boot_time_offset()) else { return false };
+        let Some(status) = system::status(tid, process::boot_time_offset()) else { return false };
         let younger = stamp as u32 == tid && status.started > (stamp >> 32) as u32;
         // Looked at again after the status: had the word gone to the living thread meanwhile, the stamp would be another
         // (invariant 6).

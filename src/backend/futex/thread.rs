@@ -31,13 +31,14 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
 use super::held::Held;
+use super::process;
 use super::robust::RobustWord;
 use crate::error::{Error, Result};
 use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT, WORD_AT};
-use crate::sys::{self, clock, fork, namespace, self_memory};
+use crate::sys::{self, clock, self_memory};
 
 /// How many locks a thread records without a table of its own.
 const FEW: usize = 8;
@@ -81,7 +82,7 @@ pub(crate) struct Thread {
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            process: Cell::new(&raw const NOBODY),
+            process: Cell::new(&raw const process::NOBODY),
             generation: Cell::new(0),
             namespace: Cell::new(0),
             more: Cell::new(0),
@@ -104,20 +105,6 @@ pub(crate) struct Alone<'a> {
     first: &'a Cell<*const RobustWord>,
     generation: u32,
 }
-
-/// A generation that no thread has: what is read before the first thread comes.
-static NOBODY: AtomicU32 = AtomicU32::new(u32::MAX);
-
-/// The word that the kernel zeroes in a forked child; otherwise the process's generation.
-static GENERATION: AtomicPtr<AtomicU32> = AtomicPtr::new(&raw const NOBODY as *mut AtomicU32);
-
-/// Generations given so far, in this process and its ancestors.
-static GIVEN: AtomicU32 = AtomicU32::new(0);
-
-/// What is the same for all threads of a process, and the generation that it was found out for.
-static PROCESS_NAMESPACE: AtomicU64 = AtomicU64::new(0);
-static PROCESS_BOOT_OFFSET: AtomicI64 = AtomicI64::new(0);
-static PROCESS_GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Runs `f` with the calling thread, whose state may be stale.
 #[inline]
@@ -206,8 +193,8 @@ impl Thread {
 
     #[cold]
     fn refresh_now(&self) -> Result<()> {
-        let word = generation_word()?;
-        let generation = enter_process(word)?;
+        let word = process::generation_word()?;
+        let generation = process::enter(word)?;
         let registered = robust_list::get()
             .map_err(|e| sys::failed("get_robust_list", "this thread", e, "the kernel must have robust futexes"))?;
         let head: *const Head = if !registered.is_null() {
@@ -237,9 +224,9 @@ impl Thread {
         self.few[1].set(std::ptr::null()); // a child holds nothing
         self.more.set(0);
         self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
-        let seen = clock::boot_tenths(PROCESS_BOOT_OFFSET.load(Ordering::Relaxed));
+        let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
-        self.namespace.set(PROCESS_NAMESPACE.load(Ordering::Relaxed) as u32);
+        self.namespace.set(process::namespace_entered());
         // Ids that follow each other get slots that don't: neighbouring cache lines are fetched together.
         self.slot.set(self.tid().wrapping_mul(37));
         self.asked.set((0, 0));
@@ -528,58 +515,6 @@ impl Alone<'_> {
     #[inline(always)]
     pub(crate) fn held(&self) -> Held {
         Held::alone(self.generation)
-    }
-}
-
-/// The boot-time offset of this process, see [`namespace::boot_time_offset`].
-pub(crate) fn boot_time_offset() -> i64 {
-    PROCESS_BOOT_OFFSET.load(Ordering::Relaxed)
-}
-
-/// The inode number of this process's pid namespace.
-pub(crate) fn pid_namespace() -> Result<u64> {
-    enter_process(generation_word()?)?;
-    Ok(PROCESS_NAMESPACE.load(Ordering::Relaxed))
-}
-
-/// Makes the process-wide state this process's and returns its generation.
-fn enter_process(word: &AtomicU32) -> Result<u32> {
-    let mut generation = word.load(Ordering::Relaxed);
-    if generation == 0 {
-        let new = Held::generation(GIVEN.fetch_add(1, Ordering::Relaxed));
-        generation = match word.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => new,
-            Err(other) => other,
-        };
-    }
-    if PROCESS_GENERATION.load(Ordering::Acquire) != generation {
-        let inode = namespace::pid_namespace().map_err(|e| {
-            sys::failed("stat", "/proc/self/ns/pid", e, "mount /proc: it tells which pid namespace this process is in")
-        })?;
-        PROCESS_NAMESPACE.store(inode, Ordering::Relaxed);
-        PROCESS_BOOT_OFFSET.store(namespace::boot_time_offset(), Ordering::Relaxed);
-        PROCESS_GENERATION.store(generation, Ordering::Release);
-    }
-    Ok(generation)
-}
-
-fn generation_word() -> Result<&'static AtomicU32> {
-    let nobody = (&raw const NOBODY).cast_mut();
-    let current = GENERATION.load(Ordering::Acquire);
-    if current != nobody {
-        // SAFETY: never unmapped once it stands there.
-        return Ok(unsafe { &*current });
-    }
-    let word = fork::wiped_word().map_err(|e| {
-        sys::failed("madvise(MADV_WIPEONFORK)", "a page", e, "Linux 4.14 or later is needed to notice forks")
-    })?;
-    match GENERATION.compare_exchange(nobody, word.as_ptr().cast::<AtomicU32>(), Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Ok(word),
-        Err(winner) => {
-            fork::unmap_wiped_word(word);
-            // SAFETY: as above.
-            Ok(unsafe { &*winner })
-        }
     }
 }
 
