@@ -38,6 +38,17 @@ impl Held {
     }
 
     #[inline]
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// `bits` come from [`bits`](Held::bits).
+    #[inline]
+    pub(super) const fn from_bits(bits: u32) -> Held {
+        Held(bits)
+    }
+
+    #[inline]
     pub(crate) fn mark(self) -> Held {
         Held(self.0 | Held::MARK)
     }

@@ -115,11 +115,26 @@ struct Slot {
 static_assertions::const_assert_eq!(size_of::<Slot>(), 64);
 static_assertions::const_assert_eq!(size_of::<RwLock<64>>(), 64 + 64 * 64);
 
-/// What a reader keeps: its slot, or [`GATE`].
+/// What a reader keeps: how it holds its slot, and above it the slot's number, or [`GATE`]. One number, as a guard of two
+/// words stays in registers.
 #[derive(Clone, Copy, Debug)]
-pub struct Shared {
-    held: Held,
-    slot: u32,
+pub struct Shared(u64);
+
+impl Shared {
+    #[inline(always)]
+    fn new(held: Held, slot: u32) -> Shared {
+        Shared(u64::from(slot) << 32 | u64::from(held.bits()))
+    }
+
+    #[inline(always)]
+    fn held(self) -> Held {
+        Held::from_bits(self.0 as u32)
+    }
+
+    #[inline(always)]
+    fn slot(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 impl<const READERS: usize> RwLock<READERS> {
@@ -202,7 +217,7 @@ impl<const READERS: usize> RwLock<READERS> {
             self.free(me, slot);
             return None;
         }
-        Some(Shared { held: me.held_unlinked(), slot: at as u32 })
+        Some(Shared::new(me.held_unlinked(), at as u32))
     }
 
     /// The same as [`write_at_once`](RawRwLock::write_at_once) without the robust list.
@@ -276,7 +291,7 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
                 return None;
             }
             alone.link(&slot.word);
-            Some(Shared { held: alone.held(), slot: at as u32 })
+            Some(Shared::new(alone.held(), at as u32))
         })
     }
 
@@ -288,11 +303,11 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
     #[inline(always)]
     unsafe fn unlock_read(&self, held: Shared) {
         thread::with(|me| {
-            let Some(slot) = self.slots.get(held.slot as usize) else { return self.unlock_gate(held.held) };
-            let Some(alone) = me.alone_with(&slot.word, held.held) else { return self.unlock_elsewhere(held) };
-            if slot.nested.load(Ordering::Relaxed) != 0 {
-                return self.unlock_elsewhere(held);
-            }
+            let slot = match self.slots.get(held.slot() as usize) {
+                Some(slot) if slot.nested.load(Ordering::Relaxed) == 0 => slot,
+                _ => return self.unlock_elsewhere(held),
+            };
+            let Some(alone) = me.alone_with(&slot.word, held.held()) else { return self.unlock_elsewhere(held) };
             let tid = me.tid();
             alone.set_pending(&slot.word);
             alone.unlink();

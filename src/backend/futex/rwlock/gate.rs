@@ -141,7 +141,7 @@ impl<const READERS: usize> RwLock<READERS> {
     /// Turns holding the gate into holding a slot; where there is none, into holding the gate open.
     pub(super) fn gate_into_slot(&self, held: Held) -> Shared {
         thread::with(|me| {
-            let by_the_gate = Shared { held, slot: GATE };
+            let by_the_gate = Shared::new(held, GATE);
             if !me.is_holder(held) {
                 return by_the_gate;
             }

@@ -70,15 +70,15 @@ impl<const READERS: usize> RwLock<READERS> {
     pub(super) fn nest(&self, me: &Thread, at: usize) -> Shared {
         self.slots[at].nested.fetch_add(1, Ordering::Relaxed);
         let held = if self.is_settled() { me.held_linked() } else { me.held_unlinked() };
-        Shared { held, slot: at as u32 }
+        Shared::new(held, at as u32)
     }
 
     /// Takes a free slot, if there is one.
     pub(super) fn claim(&self, me: &Thread) -> Option<Shared> {
         let first = me.slot() as usize % READERS;
         let shared = (first..READERS).chain(0..first).find_map(|at| self.claim_slot(me, at))?;
-        if shared.slot as usize != first {
-            me.set_slot(shared.slot);
+        if shared.slot() as usize != first {
+            me.set_slot(shared.slot());
         }
         Some(shared)
     }
@@ -110,11 +110,11 @@ impl<const READERS: usize> RwLock<READERS> {
         }
         fence(Ordering::SeqCst); // claimed before the gate is looked at (invariant 2)
         let held = slot.word.taken(me, self.is_settled());
-        Some(Shared { held, slot: at as u32 })
+        Some(Shared::new(held, at as u32))
     }
 
     fn slot(&self, shared: Shared) -> &Slot {
-        &self.slots[shared.slot as usize]
+        &self.slots[shared.slot() as usize]
     }
 
     /// From a claimed slot to reading. Refused, the slot is given back.
@@ -138,11 +138,11 @@ impl<const READERS: usize> RwLock<READERS> {
                 if me.may_ask(&self.gate) && self.gate.bury_if_gone(gate, self.kind()) {
                     continue;
                 }
-                self.free_slot(me, slot, shared.held);
+                self.free_slot(me, slot, shared.held());
                 return Err(Refused::WouldBlock);
             }
             if phase == CROWDED {
-                self.free_slot(me, slot, shared.held);
+                self.free_slot(me, slot, shared.held());
                 return Ok(AtGate::Crowded);
             }
             slot.state.store(WAITING, Ordering::SeqCst);
@@ -156,11 +156,11 @@ impl<const READERS: usize> RwLock<READERS> {
                 }
                 Ok(Waited::Again) => {}
                 Ok(Waited::TimedOut) => {
-                    self.free_slot(me, slot, shared.held);
+                    self.free_slot(me, slot, shared.held());
                     return Err(Refused::TimedOut);
                 }
                 Err(refused) => {
-                    self.free_slot(me, slot, shared.held);
+                    self.free_slot(me, slot, shared.held());
                     return Err(refused);
                 }
             }
@@ -330,17 +330,17 @@ impl<const READERS: usize> RwLock<READERS> {
         }
     }
 
-    /// Gives a slot back that isn't the only lock of its thread, or is read in more than once.
+    /// Gives back the gate, or a slot that isn't the only lock of its thread or is read in more than once.
     #[cold]
     #[inline(never)]
     pub(super) fn unlock_elsewhere(&self, shared: Shared) {
         thread::with(|me| {
-            if !me.is_holder(shared.held) {
+            if !me.is_holder(shared.held()) {
                 return;
             }
-            let slot = self.slot(shared);
+            let Some(slot) = self.slots.get(shared.slot() as usize) else { return self.unlock_gate(shared.held()) };
             match slot.nested.load(Ordering::Relaxed) {
-                0 => self.free_slot(me, slot, shared.held),
+                0 => self.free_slot(me, slot, shared.held()),
                 nested => slot.nested.store(nested - 1, Ordering::Relaxed),
             }
         });
