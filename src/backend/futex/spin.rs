@@ -5,11 +5,11 @@
 //! On two cores a hand-over costs tens of nanoseconds while the receiver spins and tens of microseconds once it sleeps;
 //! where nobody can run meanwhile, every pause is lost. And each look at the word takes its cache line from the thread
 //! that works behind it: two processes that do nothing but lock and unlock get three times as much done when the one
-//! that waits looks first after 14 pauses instead of 2.
+//! that waits looks first after 7 pauses instead of 1.
 //!
 //! # How
 //!
-//! A waiter looks after 14 pauses, then after 16, 32 and so on, for as long as sleeping and being woken would cost. Less
+//! A waiter looks after 7 pauses, then after 8, 16 and so on, for as long as sleeping and being woken would cost. Less
 //! than that, and one process that sleeps sends the other to sleep: it takes so long to come back that the other has given
 //! up, and so to and fro. Each lock remembers how often in a row that was in vain. After a few times only one wait in some
 //! tries again for a moment, and one in many for as long as ever.
@@ -18,14 +18,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot_core::SpinWait;
 
-/// Pauses before the first look: 2 + 4 + 8, three steps of [`SpinWait`].
-const FIRST: u32 = 14;
+/// Pauses before the first look: 1 + 2 + 4, three steps of [`SpinWait`].
+const FIRST: u32 = 7;
 
-/// Pauses of one wait: somewhat more than it usually takes until a sleeper has been woken and has answered, some 70 µs.
-const MOST: u32 = 2046;
+/// Pauses of one wait: somewhat more than it usually takes until a sleeper has been woken and has answered, some 37 µs.
+const MOST: u32 = 1023;
 
-/// Pauses of one that tries again without much hope: as far as the fifth look, some 9 µs.
-const LEAST: u32 = FIRST + 16 + 32 + 64 + 128;
+/// Pauses of one that tries again without much hope: as far as the fifth look, some 5 µs.
+const LEAST: u32 = FIRST + 8 + 16 + 32 + 64;
 
 /// So many failures in a row are a sign that nobody runs meanwhile.
 const HOPELESS: u32 = 4;
@@ -71,7 +71,7 @@ impl<'a> Spin<'a> {
             self.spent = FIRST;
         } else {
             self.wait.spin_no_yield();
-            self.spent = 2 * self.spent + 2; // the steps double: 14, 30, 62, …
+            self.spent = 2 * self.spent + 1; // the steps double: 7, 15, 31, …
         }
         true
     }
