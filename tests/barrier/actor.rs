@@ -44,10 +44,30 @@ impl Stage {
         self.barrier.waiting() > 0 && !self.barrier.is_broken()
     }
 
+    /// How the waits ended of all these, in a round that is over. Who has said so has woken the others before, if that was
+    /// its task: never do all that are left sleep, until they look up by themselves.
+    #[track_caller]
+    pub fn ends(&self, actors: &[&Actor]) -> Vec<End> {
+        let mut left = actors.to_vec();
+        let mut ends = Vec::new();
+        while !left.is_empty() {
+            let awake = left.iter().position(|actor| !schedule::is_asleep(actor.tid));
+            let awake = awake.unwrap_or_else(|| panic!("{} left asleep in a round that is over", left.len()));
+            ends.push(left.remove(awake).end());
+        }
+        ends
+    }
+
     /// Makes the barrier whole; then these, as many as take part, must get through it, twice.
     #[track_caller]
     pub fn goes_on_with(&self, actors: &[&Actor]) {
         self.barrier.reset().unwrap();
+        self.is_whole_for(actors);
+    }
+
+    /// These, as many as take part, get through it, twice.
+    #[track_caller]
+    pub fn is_whole_for(&self, actors: &[&Actor]) {
         assert_eq!(actors.len(), self.barrier.participants());
         for _ in 0..2 {
             actors.iter().for_each(|actor| actor.tell("wait"));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::claims::{in_processes, in_threads_and_processes};
+use crate::support::schedule::is_asleep;
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 
 fn is_broken<R: std::fmt::Debug>(result: Result<R, Error>) -> bool {
@@ -118,10 +119,10 @@ in_threads_and_processes!(
         me.say("told");
     },
     |b, workers| {
-        for worker in workers.iter() {
-            wait_until_asleep_in_a_lock(worker.hear().parse().unwrap());
-        }
+        let ids: Vec<u32> = workers.iter().map(|worker| worker.hear().parse().unwrap()).collect();
+        ids.iter().for_each(|id| wait_until_asleep_in_a_lock(*id));
         assert!(matches!(b.wait_timeout(Duration::from_millis(10)), Err(Error::TimedOut)));
+        assert!(!ids.iter().any(|id| is_asleep(*id)), "left asleep at a broken barrier");
         workers.iter().for_each(|worker| worker.expect("told"));
         assert!(is_broken(b.wait()));
         assert!(b.is_broken());

@@ -38,10 +38,8 @@ fn the_last_one_is_killed_before_it_wakes_the_others() {
         let met = [&first, &second].map(|actor| sleeps(actor.tid)) == before;
         stepper.kill();
         last.kill();
-        // One of them was woken by the kernel and may be on its way to wake the other.
-        schedule::wait_until("nobody sleeps", || ![&first, &second].iter().any(|actor| is_asleep(actor.tid)));
-        let elapsed_sleeps = [&first, &second].map(|actor| actor.end());
-        assert_eq!(elapsed_sleeps, [End::Through; 2]);
+        // One of them was woken by the kernel and wakes the other.
+        assert_eq!(stage.ends(&[&first, &second]), [End::Through; 2]);
         stage.goes_on_with(&[&first, &second, &stage.actor()]);
         met.then_some(())
     });
@@ -126,9 +124,9 @@ fn a_resetter_is_killed_before_it_wakes_the_others() {
         let met = [&first, &second].map(|actor| sleeps(actor.tid)) == before;
         stepper.kill();
         resetter.kill();
-        schedule::wait_until("nobody sleeps", || ![&first, &second].iter().any(|actor| is_asleep(actor.tid)));
-        assert_eq!([first.end(), second.end()], [End::Broken; 2]);
-        stage.goes_on_with(&[&first, &second, &stage.actor()]);
+        assert_eq!(stage.ends(&[&first, &second]), [End::Broken; 2]);
+        // Whoever comes ends the reset that was begun.
+        stage.is_whole_for(&[&first, &second, &stage.actor()]);
         met.then_some(())
     });
 }

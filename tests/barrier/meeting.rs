@@ -47,6 +47,30 @@ in_threads_and_processes!(
     }
 );
 
+in_threads_and_processes!(
+    /// Sleepers look up once a second by themselves. Were they not woken, the watchdog would end this.
+    each_round_that_is_completed_wakes_the_sleepers,
+    Barrier<B, 2> = barrier(2),
+    workers = 1,
+    |b, me| {
+        me.say(&tid().to_string());
+        for _ in 0..100 {
+            me.expect("go");
+            b.wait().unwrap();
+            me.say("through");
+        }
+    },
+    |b, workers| {
+        let id = workers[0].hear().parse().unwrap();
+        for _ in 0..100 {
+            workers[0].say("go");
+            wait_until_asleep_in_a_lock(id);
+            b.wait().unwrap();
+            workers[0].expect("through");
+        }
+    }
+);
+
 /// A barrier, and what its participants count.
 #[repr(C)]
 #[derive(ShmSafe)]

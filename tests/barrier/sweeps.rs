@@ -2,7 +2,6 @@
 //! and a reset is all it takes to go on.
 
 use crate::actor::{Actor, End, Stage};
-use crate::support::schedule::is_asleep;
 use crate::support::stepper::{Stepper, Stop};
 
 /// How a victim stopped after some number of instructions.
@@ -59,10 +58,7 @@ fn sweep(participants: usize, stride: usize, command: &str) -> Ends {
             assert!(others.iter().all(|other| other.end() == End::Through));
             ends.wait_on += 1;
         } else {
-            // One who is awake may be on its way to wake the others.
-            let asleep = others.iter().filter(|other| is_asleep(other.tid)).count();
-            assert!(others.is_empty() || asleep < others.len(), "all asleep in a round that is over");
-            let all: Vec<End> = others.iter().map(Actor::end).collect();
+            let all = stage.ends(&others.iter().collect::<Vec<_>>());
             assert!(all.windows(2).all(|two| two[0] == two[1]), "not the same for all: {all:?}");
             match all.first() {
                 Some(End::Broken) => ends.broken += 1,

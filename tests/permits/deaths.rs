@@ -142,10 +142,13 @@ fn e4_two_permits_of_one_dead_holder_wake_two_sleepers() {
     first.sleep_in("acquire");
     second.sleep_in("timed");
     holder.kill();
-    // One of them may be on its way to wake the other.
-    schedule::wait_until("nobody sleeps", || ![&first, &second].iter().any(|waiter| is_asleep(waiter.tid)));
-    first.is_done();
-    second.is_done();
+    // Who has got one has looked for another before it says so.
+    let asleep = [&first, &second].map(|waiter| is_asleep(waiter.tid));
+    assert_ne!(asleep, [true; 2], "both asleep beside free permits");
+    let in_turn = if asleep[0] { [&second, &first] } else { [&first, &second] };
+    in_turn[0].is_done();
+    assert!(!stage.is_stranded(in_turn[1]), "asleep beside a free permit");
+    in_turn[1].is_done();
     assert_eq!(stage.permits.available(), 0);
     first.kill();
     second.kill();
