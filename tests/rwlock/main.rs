@@ -5,8 +5,10 @@ mod support;
 
 mod contended;
 mod death;
+mod forgotten;
 mod fork;
 mod guard;
+mod limit;
 mod poison;
 mod readers;
 mod shown;
