@@ -5,15 +5,20 @@ mod support;
 
 mod contended;
 mod death;
+mod forgotten;
 mod fork;
 mod guard;
+mod limit;
+mod odd_memory;
 mod poison;
 mod readers;
+mod scribbled;
 mod shown;
 mod taking;
 mod time;
 mod turning;
 mod value;
+mod without_waitv;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! How many readers there may be, that they don't wait for each other, and that nobody starves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 
 use pshared::ShmSafe;
 
@@ -161,5 +162,71 @@ in_threads_and_processes!(
         }
         counted.over.store(1, Ordering::Relaxed);
         workers.finish();
+    }
+);
+
+/// More readers than one system call can wait for.
+const CROWD: usize = 130;
+
+type Wide<B> = generic::RwLock<u64, B, CROWD>;
+
+in_threads_and_processes!(
+    a_crowd_reads_and_whoever_goes_makes_room_for_the_next,
+    Wide<B> = Wide::with_readers(7),
+    workers = 2,
+    |l, me| {
+        me.say(&tid().to_string());
+        while me.hear() == "read" {
+            let guard = l.read().unwrap();
+            me.say("reads");
+            me.expect("let go");
+            drop(guard);
+            me.say("free");
+        }
+        *l.write().unwrap() += 1;
+    },
+    |l, workers| {
+        let ids: Vec<u32> = workers.iter().map(|worker| worker.hear().parse().unwrap()).collect();
+        std::thread::scope(|scope| {
+            let crowd: Vec<_> = (0..CROWD)
+                .map(|_| {
+                    let ((tell, told), (say, said)) = (channel(), channel());
+                    scope.spawn(move || {
+                        // Comes in when told so, goes when told so, until there is nobody to tell it.
+                        while told.recv().is_ok() {
+                            let guard = l.read().unwrap();
+                            say.send(()).unwrap();
+                            let _ = told.recv();
+                            drop(guard);
+                        }
+                    });
+                    (tell, said)
+                })
+                .collect();
+            let come_in = |number: usize| {
+                crowd[number].0.send(()).unwrap();
+                crowd[number].1.recv().unwrap();
+            };
+            (0..CROWD).for_each(come_in);
+            assert!(matches!(l.try_read(), Err(LockError::WouldBlock)));
+            assert!(matches!(l.try_read_for(Duration::from_millis(20)), Err(LockError::TimedOut)));
+
+            for number in (0..CROWD).step_by(13) {
+                workers[0].say("read");
+                wait_until_asleep_in_a_lock(ids[0]);
+                crowd[number].0.send(()).unwrap();
+                workers[0].expect("reads");
+                assert!(matches!(l.try_read(), Err(LockError::WouldBlock)));
+                workers[0].say("let go");
+                workers[0].expect("free");
+                come_in(number);
+            }
+            workers[1].say("write");
+            wait_until_asleep_in_a_lock(ids[1]);
+            assert!(matches!(l.try_write(), Err(LockError::WouldBlock)));
+        });
+        workers[0].say("write");
+        workers.finish();
+        assert_eq!(*l.try_read().unwrap(), 9);
     }
 );

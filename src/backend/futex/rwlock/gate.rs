@@ -82,6 +82,13 @@ impl<const READERS: usize> RwLock<READERS> {
                 slot.word.replace(word, OWNER_DIED); // scribbled; readers poison nothing
                 continue;
             }
+            if owner(word) == me.tid() {
+                // This thread claimed no slot: a dead one of its id did, or somebody scribbled.
+                if slot.word.bury_if_gone(word, kind) {
+                    continue;
+                }
+                return Err(patience.refuse_own());
+            }
             let ask = || me.may_ask(&slot.word) && slot.word.bury_if_gone(word, kind);
             let deadline = match patience {
                 Patience::Forever => None,

@@ -129,6 +129,11 @@ impl<const READERS: usize> RwLock<READERS> {
                 self.come_in(me);
                 return Ok(AtGate::In);
             }
+            if owner(gate) >= ABOVE_EVERY_ID {
+                self.free_slot(me, slot, shared.held);
+                died(); // nobody knows what the owner was doing
+                return Err(self.gate.give_up_corrupt(gate));
+            }
             let phase = self.phase.load(Ordering::SeqCst);
             if phase == OPEN {
                 self.come_in(me);
@@ -273,6 +278,9 @@ impl<const READERS: usize> RwLock<READERS> {
             let shared = self.claim(me).ok_or(Refused::WouldBlock)?;
             return self.pass_gate(me, shared, patience, died).map(|_| shared);
         }
+        if self.slots.iter().any(|slot| self.is_of_a_namesake(me, slot)) {
+            return Err(patience.refuse_own());
+        }
         let gate = self.take_gate(me, patience, died)?;
         self.phase.swap(CROWDED, Ordering::SeqCst);
         let found = match self.is_settled().then(|| me.reserve()) {
@@ -320,6 +328,12 @@ impl<const READERS: usize> RwLock<READERS> {
                 Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
             }
         }
+    }
+
+    /// Whether a slot that this thread didn't claim names it, as no dead thread's does: waiting for that is for ever.
+    fn is_of_a_namesake(&self, me: &Thread, slot: &Slot) -> bool {
+        let word = slot.word.word().load(Ordering::SeqCst);
+        owner(word) == me.tid() && !slot.word.bury_if_gone(word, self.kind())
     }
 
     /// Does the slot's owner still exist?
