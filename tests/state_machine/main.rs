@@ -6,7 +6,9 @@ mod support;
 
 mod mutex;
 mod once;
+mod permits;
 mod reentrant_mutex;
+mod semaphore;
 
 use pshared::{Cause, LockError, LockResult};
 
