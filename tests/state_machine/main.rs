@@ -8,6 +8,7 @@ mod mutex;
 mod once;
 mod permits;
 mod reentrant_mutex;
+mod rwlock;
 mod semaphore;
 
 use pshared::{Cause, LockError, LockResult};
