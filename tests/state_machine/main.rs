@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod condvar;
+mod event;
 mod mutex;
 mod once;
 mod permits;
