@@ -4,9 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod condvar;
+mod event;
 mod mutex;
 mod once;
+mod permits;
 mod reentrant_mutex;
+mod rwlock;
+mod semaphore;
 
 use pshared::{Cause, LockError, LockResult};
 
