@@ -130,7 +130,7 @@ impl<const READERS: usize> RwLock<READERS> {
                 return Ok(AtGate::In);
             }
             if owner(gate) >= ABOVE_EVERY_ID {
-                self.free_slot(me, slot, shared.held);
+                self.free_slot(me, slot, shared.held());
                 died(); // nobody knows what the owner was doing
                 return Err(self.gate.give_up_corrupt(gate));
             }
