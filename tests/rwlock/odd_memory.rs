@@ -18,7 +18,7 @@ type Lock = pshared::RwLock<u64, 2>;
 fn b1_a_lock_of_an_earlier_boot_is_free_and_poisoned_and_its_data_is_kept() {
     let scratch = Scratch::new();
     let region = scratch.file().region(None);
-    let before = Shm::create_in(&*region, || Ok([7, 8, 9, 10, 11].map(|n| Lock::with_readers(n)))).unwrap();
+    let before = Shm::create_in(&*region, || Ok([7, 8, 9, 10, 11].map(Lock::with_readers))).unwrap();
     forget(before[0].write().unwrap());
     forget((before[1].read().unwrap(), before[1].read().unwrap()));
     forget(before[2].upgradable_read().unwrap());
