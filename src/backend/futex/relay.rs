@@ -108,9 +108,15 @@ pub(super) fn sleep_on_all(words: &[Expected<'_>], until: Option<TimeSpec>) -> R
     }
 }
 
-/// The same, for whom it is all one which word woke him.
+/// The same, for whom it is all one which word woke him. Never ends early: who sleeps in slices to look for dead owners
+/// would otherwise never come to the end of one where `futex_waitv` is missing.
 pub(super) fn sleep_on_any(words: &[Expected<'_>], until: Option<TimeSpec>) -> Result<Wake, Errno> {
-    sleep_on_all(words, until).map(|(ended, _)| ended)
+    loop {
+        match sleep_on_all(words, until)? {
+            (Wake::Interrupted, _) => {}
+            (ended, _) => return Ok(ended),
+        }
+    }
 }
 
 /// Sleeps on all the words at once; `None` if the system can't.
