@@ -7,7 +7,7 @@ use pshared::{LockResult, ShmSafe};
 use super::{BRIEF, LONG, state_machine, taken};
 use crate::support::plans::{Expected, Subject};
 
-state_machine!(letters, Model, cases = 96);
+state_machine!(letters, Model, cases = 160);
 
 #[repr(C)]
 #[derive(ShmSafe)]
