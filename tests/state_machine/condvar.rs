@@ -7,7 +7,7 @@ use pshared::{LockResult, ShmSafe};
 use super::{BRIEF, LONG, state_machine, taken};
 use crate::support::plans::{Expected, Subject};
 
-state_machine!(letters, Model, cases = 96);
+state_machine!(letters, Model, cases = 160);
 
 #[repr(C)]
 #[derive(ShmSafe)]
@@ -16,11 +16,15 @@ struct Mailbox<B: Backend> {
     arrived: Condvar<B>,
 }
 
-/// All but `Lock` and the notifications ask for the lock and, but for `Unlock` and `PutAfterwards`, leave it held.
+/// All but those that lock and the notifications ask for the lock and, but for `Unlock` and `PutAfterwards`, leave it held.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Lock,
     Unlock,
+    /// To lock and to take a letter, if the lock is free.
+    LockAndReceive,
+    /// To lock and to put a letter, if the lock is free.
+    LockAndPut,
     /// To take a letter.
     Receive,
     ReceiveForLong,
@@ -101,12 +105,14 @@ impl<B: Backend> Subject for Model<B> {
     const OPS: &'static [Op] = &[
         Lock,
         Lock,
-        Lock,
-        Lock,
+        LockAndReceive,
+        LockAndReceive,
+        LockAndReceive,
+        LockAndReceive,
+        LockAndPut,
+        LockAndPut,
         Unlock,
         Unlock,
-        Receive,
-        Receive,
         Receive,
         Receive,
         ReceiveForLong,
@@ -126,11 +132,19 @@ impl<B: Backend> Subject for Model<B> {
     fn act<'a>(mailbox: &'a Mailbox<B>, hand: &mut Self::Hands<'a>, op: Op) -> String {
         let outcome = match op {
             Lock => in_spite_of_deaths(mailbox, mailbox.letters.lock()).map(|(guard, _)| (guard, true)),
+            LockAndReceive => in_spite_of_deaths(mailbox, mailbox.letters.lock())
+                .and_then(|(guard, _)| receive(mailbox, guard, Receive)),
             Receive | ReceiveForLong | ReceiveBriefly => receive(mailbox, hand.take().unwrap(), op),
             _ => {
+                if matches!(op, LockAndPut) {
+                    let Ok((guard, _)) = in_spite_of_deaths(mailbox, mailbox.letters.lock()) else {
+                        return "not locked".into();
+                    };
+                    *hand = Some(guard);
+                }
                 match op {
                     Unlock => drop(hand.take().unwrap()),
-                    Put | PutAndUnlock => **hand.as_mut().unwrap() += 1,
+                    Put | LockAndPut | PutAndUnlock => **hand.as_mut().unwrap() += 1,
                     PutTwo => **hand.as_mut().unwrap() += 2,
                     _ => {}
                 }
@@ -138,7 +152,7 @@ impl<B: Backend> Subject for Model<B> {
                     *hand = None;
                 }
                 match op {
-                    Put | PutAndUnlock | NotifyOne => mailbox.arrived.notify_one(),
+                    Put | LockAndPut | PutAndUnlock | NotifyOne => mailbox.arrived.notify_one(),
                     PutTwo | NotifyAll => mailbox.arrived.notify_all(),
                     _ => {}
                 }
@@ -177,6 +191,15 @@ impl<B: Backend> Subject for Model<B> {
             Lock => {
                 self.for_the_lock.push(actor);
                 Expected::Sleep
+            }
+            LockAndReceive | LockAndPut if self.owner.is_some() => Expected::Nothing,
+            LockAndReceive => {
+                self.owner = Some(actor);
+                self.told(actor, Receive)
+            }
+            LockAndPut => {
+                self.owner = Some(actor);
+                self.told(actor, Put)
             }
             _ if !owns => Expected::Nothing,
             Unlock => {

@@ -26,6 +26,8 @@ enum Op {
     WaitForAnyBriefly,
     Set(usize),
     Reset(usize),
+    /// To reset the manual one and wait for it.
+    WaitAnew,
 }
 use Op::*;
 
@@ -47,6 +49,7 @@ impl<B: WaitAny> Events<B> {
         let wanted = match op {
             Wait(kind) | WaitForLong(kind) | Try(kind) | WaitBriefly(kind) | Set(kind) | Reset(kind) => kind..kind + 1,
             WaitForAny | WaitForAnyBriefly => 0..2,
+            WaitAnew => 1..2,
         };
         wanted.into_iter().find(|kind| self.set[*kind])
     }
@@ -88,8 +91,9 @@ impl<B: WaitAny> Subject for Events<B> {
         Set(1),
         Reset(0),
         Reset(1),
-        Reset(1),
-        Reset(1),
+        WaitAnew,
+        WaitAnew,
+        WaitAnew,
     ];
 
     fn new_shared() -> Kinds<B> {
@@ -103,6 +107,7 @@ impl<B: WaitAny> Subject for Events<B> {
             WaitForLong(kind) => kinds[kind].wait_timeout(LONG).map(|()| kind),
             Try(kind) => kinds[kind].try_wait().map(|()| kind),
             WaitBriefly(kind) => kinds[kind].wait_timeout(BRIEF).map(|()| kind),
+            WaitAnew => kinds[1].reset().and_then(|()| kinds[1].wait()).map(|()| 1),
             WaitForAny => wait_for_any(kinds, LONG),
             WaitForAnyBriefly => wait_for_any(kinds, BRIEF),
             Set(kind) => return done(kinds[kind].set()),
@@ -128,6 +133,11 @@ impl<B: WaitAny> Subject for Events<B> {
             (Reset(kind), _) => {
                 self.set[kind] = false;
                 "done".into()
+            }
+            (WaitAnew, _) => {
+                self.set[1] = false;
+                self.waiting.push((actor, op));
+                return Expected::Sleep;
             }
             (_, Some(kind)) => {
                 self.pass(kind);

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod barrier;
 mod condvar;
 mod event;
 mod mutex;

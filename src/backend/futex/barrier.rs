@@ -181,7 +181,8 @@ unsafe impl<const N: usize> RawBarrier for Rounds<N> {
 
     fn waiting(&self) -> usize {
         let state = self.state();
-        if state & BROKEN != 0 { 0 } else { (state / ARRIVAL) as usize }
+        // A death that nobody has come to see yet has ended the round as well.
+        if state & BROKEN != 0 || self.is_broken() { 0 } else { (state / ARRIVAL) as usize }
     }
 
     fn each_owner(&self, see: &mut dyn FnMut(u32)) {
