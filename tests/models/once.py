@@ -53,13 +53,10 @@ class Once(Program):
 
     def wake_doers(self, world):
         """FUTEX_WAKE_BITSET of one, with the bit that waiters haven't got."""
-        sleepers = [t for t, on in enumerate(world.asleep) if on == WORD and self.roles[t] != "w"]
-        out = []
-        for thread in sleepers:
-            woken = world.copy()
-            woken.asleep[thread], woken.woken[thread] = None, True
-            out.append((woken, 1))
-        return out or [(world.copy(), 0)]
+        def is_doer(after):
+            return all(self.roles[t] != "w" for t in range(self.threads) if after.woken[t] != world.woken[t])
+
+        return [one for one in world.wake(WORD, 1) if is_doer(one[0])] or [(world.copy(), 0)]
 
     def look_at_once(self, world, me):
         if world.words[WORD] == READY:
