@@ -8,6 +8,7 @@ Variants, which must fail:
   no_look           who arrives doesn't look whether somebody died who waited
   clear_note        who takes a slot clears the note of the one before
   no_handing_on     who was woken by a death doesn't wake everybody
+  own_door          the same, for the rounds that are not its own
   leave_first       the last one gives its slot back before it wakes the others
   unmarked_slot     a slot is taken without WAITERS, so the kernel wakes nobody when its owner dies
   reset_slotless    a reset owns no slot
@@ -224,7 +225,8 @@ class Barrier(Program):
 
     def slept(self, world, me, k, slot, number, how):
         if how[0] == "woken" and min(how[1]) < self.locks and self.variant != "no_handing_on":
-            return ("open", number, ("open", number + 1, ("look", k, slot, number, False)))
+            look = ("look", k, slot, number, False)
+            return ("open", number, look if self.variant == "own_door" else ("open", number + 1, look))
         return ("look", k, slot, number, how == "timeout" and self.roles[me] == "t")
 
     def break_it(self, world, me, k, slot, number, counted, late=False):
@@ -342,6 +344,7 @@ if __name__ == "__main__":
     fails("no look for the dead when arriving", "ww", 2, 1, "completed although", variant="no_look")
     fails("the note of the dead is cleared", "www", 2, 1, "completed although", variant="clear_note")
     fails("woken by a death and not handed on", "www", 3, 1, "hang", variant="no_handing_on")
+    fails("handed on in its own round only", "www", 2, 1, "hang", variant="own_door")
     fails("the last one gives its slot back first", "ww", 2, 1, "hang", variant="leave_first")
     fails("slots without WAITERS", "ww", 2, 1, "hang", variant="unmarked_slot")
     fails("a reset without a slot", "wr", 2, 1, "hang", variant="reset_slotless")

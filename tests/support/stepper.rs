@@ -94,15 +94,7 @@ impl Stepper {
             return self.step();
         }
         ptrace::step(self.tid, None).unwrap();
-        let mut stop = None;
-        schedule::wait_until("the stepped thread stops or sleeps", || {
-            match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
-                WaitStatus::StillAlive => {}
-                status => stop = Some(self.read(status)),
-            }
-            stop.is_some() || schedule::is_asleep(self.tid.as_raw() as u32)
-        });
-        stop.unwrap_or(Stop::Asleep)
+        self.sleeps_or_stops().unwrap_or(Stop::Asleep)
     }
 
     /// The operation, if the next instruction is a `futex` call; `None` on machines where that can't be told.
@@ -141,9 +133,27 @@ impl Stepper {
 
     /// Lets the stopped thread run until it sleeps on a futex; woken, it will stop as it leaves that call.
     pub fn run_until_asleep(&self) {
-        while !self.to_syscall().is_futex_wait() {}
-        self.run_to_syscall();
-        schedule::wait_until_asleep(self.tid.as_raw() as u32);
+        loop {
+            while !self.to_syscall().is_futex_wait() {}
+            self.run_to_syscall();
+            if self.sleeps_or_stops().is_none() {
+                return;
+            }
+            // The call ended without a sleep, or after one that nobody was in time to see.
+        }
+    }
+
+    /// Waits until the running thread sleeps on a futex, or comes to a stop first.
+    fn sleeps_or_stops(&self) -> Option<Stop> {
+        let mut stop = None;
+        schedule::wait_until("the stepped thread stops or sleeps", || {
+            match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
+                WaitStatus::StillAlive => {}
+                status => stop = Some(self.read(status)),
+            }
+            stop.is_some() || schedule::is_asleep(self.tid.as_raw() as u32)
+        });
+        stop
     }
 
     /// Lets the stopped thread run on, unobserved.
