@@ -10,9 +10,11 @@ pub mod futex;
 mod mutex;
 mod once;
 mod permits;
+pub mod posix;
 mod rwlock;
 mod semaphore;
 mod wait_any;
+pub(crate) mod watched;
 
 pub use barrier::{Met, RawBarrier};
 pub use condvar::{RawCondvar, Waited};

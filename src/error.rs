@@ -81,6 +81,13 @@ pub enum Error {
         ours: u64,
     },
 
+    /// A lock of a backend whose locks work in shared memory only.
+    #[error("a lock on {backend} works in a cell only: put it into one (Shm::create), or take one on futexes")]
+    NotInCell {
+        /// The backend's name.
+        backend: &'static str,
+    },
+
     /// The system lacks something that the call needs.
     #[error("{what} can't be used: {why}")]
     Unsupported {

@@ -58,6 +58,57 @@ pub mod generic {
     pub use crate::wait_any::{Waitable, try_wait_any, wait_any, wait_any_until};
 }
 
+/// The types of a backend, without the parameter.
+macro_rules! family {
+    ($on:literal, $backend:ty) => {
+        #[doc = concat!("[`generic::Barrier`](crate::generic::Barrier) on ", $on, ".")]
+        pub type Barrier<const N: usize> = crate::generic::Barrier<$backend, N>;
+        #[doc = concat!("[`generic::Condvar`](crate::generic::Condvar) on ", $on, ".")]
+        pub type Condvar = crate::generic::Condvar<$backend>;
+        #[doc = concat!("[`generic::Event`](crate::generic::Event) on ", $on, ".")]
+        pub type Event = crate::generic::Event<$backend>;
+        #[doc = concat!("[`generic::Mutex`](crate::generic::Mutex) on ", $on, ".")]
+        pub type Mutex<T> = crate::generic::Mutex<T, $backend>;
+        /// The guard of a [`Mutex`].
+        pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, $backend>;
+        /// The guard of a part of a [`Mutex`]'s data.
+        pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, $backend>;
+        #[doc = concat!("[`generic::Once`](crate::generic::Once) on ", $on, ".")]
+        pub type Once = crate::generic::Once<$backend>;
+        #[doc = concat!("[`generic::OnceLock`](crate::generic::OnceLock) on ", $on, ".")]
+        pub type OnceLock<T> = crate::generic::OnceLock<T, $backend>;
+        #[doc = concat!("[`generic::Permits`](crate::generic::Permits) on ", $on, ".")]
+        pub type Permits<const N: usize> = crate::generic::Permits<$backend, N>;
+        /// One of the [`Permits`].
+        pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, $backend, N>;
+        #[doc = concat!("[`generic::ReentrantMutex`](crate::generic::ReentrantMutex) on ", $on, ".")]
+        pub type ReentrantMutex<T> = crate::generic::ReentrantMutex<T, $backend>;
+        /// The guard of a [`ReentrantMutex`].
+        pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, $backend>;
+        /// The guard of a part of a [`ReentrantMutex`]'s data.
+        pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, $backend>;
+        #[doc = concat!("[`generic::RwLock`](crate::generic::RwLock) on ", $on, ".")]
+        pub type RwLock<T, const READERS: usize = 64> = crate::generic::RwLock<T, $backend, READERS>;
+        /// The guard of a reader of an [`RwLock`].
+        pub type RwLockReadGuard<'a, T, const READERS: usize = 64> =
+            crate::generic::RwLockReadGuard<'a, T, $backend, READERS>;
+        /// The guard of a writer of an [`RwLock`].
+        pub type RwLockWriteGuard<'a, T, const READERS: usize = 64> =
+            crate::generic::RwLockWriteGuard<'a, T, $backend, READERS>;
+        /// The guard of an upgradable reader of an [`RwLock`].
+        pub type RwLockUpgradableReadGuard<'a, T, const READERS: usize = 64> =
+            crate::generic::RwLockUpgradableReadGuard<'a, T, $backend, READERS>;
+        /// The guard of a reader of a part of an [`RwLock`]'s data.
+        pub type MappedRwLockReadGuard<'a, T, const READERS: usize = 64> =
+            crate::generic::MappedRwLockReadGuard<'a, T, $backend, READERS>;
+        /// The guard of a writer of a part of an [`RwLock`]'s data.
+        pub type MappedRwLockWriteGuard<'a, T, const READERS: usize = 64> =
+            crate::generic::MappedRwLockWriteGuard<'a, T, $backend, READERS>;
+        #[doc = concat!("[`generic::Semaphore`](crate::generic::Semaphore) on ", $on, ".")]
+        pub type Semaphore = crate::generic::Semaphore<$backend>;
+    };
+}
+
 /// The types on the futex backend, which is also the default.
 pub mod futex {
     use std::time::{Duration, Instant};
@@ -66,18 +117,7 @@ pub mod futex {
     use crate::error::Result;
     use crate::generic::{self, Waitable};
 
-    /// [`generic::Condvar`] on futexes.
-    pub type Condvar = crate::generic::Condvar<Futex>;
-    /// [`generic::Mutex`] on futexes.
-    pub type Mutex<T> = crate::generic::Mutex<T, Futex>;
-    /// The guard of a [`Mutex`].
-    pub type MutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, Futex>;
-    /// The guard of a part of a [`Mutex`]'s data.
-    pub type MappedMutexGuard<'a, T> = crate::generic::MappedMutexGuard<'a, T, Futex>;
-    /// [`generic::Semaphore`] on futexes.
-    pub type Semaphore = crate::generic::Semaphore<Futex>;
-    /// [`generic::Event`] on futexes.
-    pub type Event = crate::generic::Event<Futex>;
+    family!("futexes", Futex);
 
     /// [`generic::wait_any`] on futexes.
     #[inline]
@@ -96,39 +136,13 @@ pub mod futex {
     pub fn try_wait_any(things: &[&dyn Waitable<Futex>]) -> Result<usize> {
         generic::try_wait_any(things)
     }
-    /// [`generic::Barrier`] on futexes.
-    pub type Barrier<const N: usize> = crate::generic::Barrier<Futex, N>;
-    /// [`generic::Permits`] on futexes.
-    pub type Permits<const N: usize> = crate::generic::Permits<Futex, N>;
-    /// One of the [`Permits`].
-    pub type Permit<'a, const N: usize> = crate::generic::Permit<'a, Futex, N>;
-    /// [`generic::Once`] on futexes.
-    pub type Once = crate::generic::Once<Futex>;
-    /// [`generic::OnceLock`] on futexes.
-    pub type OnceLock<T> = crate::generic::OnceLock<T, Futex>;
-    /// [`generic::ReentrantMutex`] on futexes.
-    pub type ReentrantMutex<T> = crate::generic::ReentrantMutex<T, Futex>;
-    /// The guard of a [`ReentrantMutex`].
-    pub type ReentrantMutexGuard<'a, T> = crate::generic::ReentrantMutexGuard<'a, T, Futex>;
-    /// The guard of a part of a [`ReentrantMutex`]'s data.
-    pub type MappedReentrantMutexGuard<'a, T> = crate::generic::MappedReentrantMutexGuard<'a, T, Futex>;
+}
 
-    /// [`generic::RwLock`] on futexes.
-    pub type RwLock<T, const READERS: usize = 64> = crate::generic::RwLock<T, Futex, READERS>;
-    /// The guard of a reader of an [`RwLock`].
-    pub type RwLockReadGuard<'a, T, const READERS: usize = 64> = crate::generic::RwLockReadGuard<'a, T, Futex, READERS>;
-    /// The guard of a writer of an [`RwLock`].
-    pub type RwLockWriteGuard<'a, T, const READERS: usize = 64> =
-        crate::generic::RwLockWriteGuard<'a, T, Futex, READERS>;
-    /// The guard of an upgradable reader of an [`RwLock`].
-    pub type RwLockUpgradableReadGuard<'a, T, const READERS: usize = 64> =
-        crate::generic::RwLockUpgradableReadGuard<'a, T, Futex, READERS>;
-    /// The guard of a reader of a part of an [`RwLock`]'s data.
-    pub type MappedRwLockReadGuard<'a, T, const READERS: usize = 64> =
-        crate::generic::MappedRwLockReadGuard<'a, T, Futex, READERS>;
-    /// The guard of a writer of a part of an [`RwLock`]'s data.
-    pub type MappedRwLockWriteGuard<'a, T, const READERS: usize = 64> =
-        crate::generic::MappedRwLockWriteGuard<'a, T, Futex, READERS>;
+/// The types on POSIX semaphores.
+pub mod posix {
+    pub use crate::backend::posix::Posix;
+
+    family!("POSIX semaphores", Posix);
 }
 
 pub use futex::{

@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod namespace;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;
+pub(crate) mod sem;
 pub(crate) mod socket;
 pub(crate) mod sysv;
 pub(crate) mod thread;

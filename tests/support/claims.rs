@@ -8,7 +8,7 @@
 //! | [`in_processes!`] | `processes` |
 //!
 //! A test is called `file::claim::backend::surrounding`. Bodies are generic over the backend `B`; another backend is one
-//! line in [`for_every_backend!`].
+//! line in [`for_every_backend!`]. `plain` and `threads` exist where a backend's locks work outside of cells.
 
 use std::ops::Deref;
 use std::os::unix::net::UnixStream;
@@ -21,14 +21,22 @@ use pshared::{Shm, ShmSafe};
 use super::child::{self, Child, Peer};
 use super::watchdog;
 
-/// Repeats what it is given in a module for each backend, where `Backend` is that backend.
+/// Repeats what it is given in a module for each backend, where `Backend` is that backend; what stands under `anywhere`
+/// only for those whose locks work outside of cells too.
 macro_rules! for_every_backend {
-    ($($items:tt)*) => {
-        mod futex {
+    (in_cells { $($in_cells:tt)* } anywhere { $($anywhere:tt)* }) => {
+        $crate::support::claims::for_every_backend! { @backend futex Futex $($in_cells)* $($anywhere)* }
+        $crate::support::claims::for_every_backend! { @backend posix Posix $($in_cells)* }
+    };
+    (@backend $module:ident $backend:ident $($items:tt)*) => {
+        mod $module {
             use super::*;
-            type Backend = pshared::futex::Futex;
+            type Backend = pshared::$module::$backend;
             $($items)*
         }
+    };
+    ($($items:tt)*) => {
+        $crate::support::claims::for_every_backend! { in_cells { $($items)* } anywhere {} }
     };
 }
 
@@ -45,16 +53,20 @@ macro_rules! anywhere {
             fn body<B: pshared::backend::Backend>($s: &State<B>) $body
 
             $crate::support::claims::for_every_backend! {
-                #[test]
-                fn plain() {
-                    let _watchdog = $crate::support::watchdog::watch(module_path!());
-                    body(&new::<Backend>());
+                in_cells {
+                    #[test]
+                    fn in_a_cell() {
+                        let _watchdog = $crate::support::watchdog::watch(module_path!());
+                        let named = $crate::support::claims::Named::create(new::<Backend>);
+                        body(&*named.shm);
+                    }
                 }
-                #[test]
-                fn in_a_cell() {
-                    let _watchdog = $crate::support::watchdog::watch(module_path!());
-                    let named = $crate::support::claims::Named::create(new::<Backend>);
-                    body(&*named.shm);
+                anywhere {
+                    #[test]
+                    fn plain() {
+                        let _watchdog = $crate::support::watchdog::watch(module_path!());
+                        body(&new::<Backend>());
+                    }
                 }
             }
         }
@@ -67,16 +79,20 @@ macro_rules! in_threads_and_processes {
      |$s:pat_param, $me:pat_param| $work:block, |$t:pat_param, $all:pat_param| $main:block) => {
         $crate::support::claims::in_processes! {
             @claim $(#[doc = $doc])* $name, $state = $new, workers = $workers, |$s, $me| $work, |$t, $all| $main,
-            #[test]
-            fn threads() {
-                let name = concat!(module_path!(), "::threads");
-                $crate::support::claims::run_in_threads(name, $workers, std::sync::Arc::new(new()), work::<Backend>, main::<Backend>);
+            in_cells {
+                #[test]
+                fn threads_in_a_cell() {
+                    let name = concat!(module_path!(), "::threads_in_a_cell");
+                    let named = $crate::support::claims::Named::create(new);
+                    $crate::support::claims::run_in_threads(name, $workers, named.shm.clone(), work::<Backend>, main::<Backend>);
+                }
             }
-            #[test]
-            fn threads_in_a_cell() {
-                let name = concat!(module_path!(), "::threads_in_a_cell");
-                let named = $crate::support::claims::Named::create(new);
-                $crate::support::claims::run_in_threads(name, $workers, named.shm.clone(), work::<Backend>, main::<Backend>);
+            anywhere {
+                #[test]
+                fn threads() {
+                    let name = concat!(module_path!(), "::threads");
+                    $crate::support::claims::run_in_threads(name, $workers, std::sync::Arc::new(new()), work::<Backend>, main::<Backend>);
+                }
             }
         }
     };
@@ -85,7 +101,8 @@ macro_rules! in_threads_and_processes {
 /// The same for what only processes can do.
 macro_rules! in_processes {
     (@claim $(#[doc = $doc:literal])* $name:ident, $state:ty = $new:expr, workers = $workers:expr,
-     |$s:pat_param, $me:pat_param| $work:block, |$t:pat_param, $all:pat_param| $main:block, $($more:tt)*) => {
+     |$s:pat_param, $me:pat_param| $work:block, |$t:pat_param, $all:pat_param| $main:block,
+     in_cells { $($in_cells:tt)* } anywhere { $($anywhere:tt)* }) => {
         $(#[doc = $doc])*
         mod $name {
             use super::*;
@@ -97,12 +114,15 @@ macro_rules! in_processes {
             fn main<B: pshared::backend::Backend>($t: &State<B>, $all: &mut $crate::support::claims::Workers) $main
 
             $crate::support::claims::for_every_backend! {
-                $($more)*
-                #[test]
-                fn processes() {
-                    let name = concat!(module_path!(), "::processes");
-                    $crate::support::claims::run_in_processes(name, $workers, new, work::<Backend>, main::<Backend>);
+                in_cells {
+                    $($in_cells)*
+                    #[test]
+                    fn processes() {
+                        let name = concat!(module_path!(), "::processes");
+                        $crate::support::claims::run_in_processes(name, $workers, new, work::<Backend>, main::<Backend>);
+                    }
                 }
+                anywhere { $($anywhere)* }
             }
         }
     };
@@ -110,6 +130,7 @@ macro_rules! in_processes {
      |$s:pat_param, $me:pat_param| $work:block, |$t:pat_param, $all:pat_param| $main:block) => {
         $crate::support::claims::in_processes! {
             @claim $(#[doc = $doc])* $name, $state = $new, workers = $workers, |$s, $me| $work, |$t, $all| $main,
+            in_cells {} anywhere {}
         }
     };
 }

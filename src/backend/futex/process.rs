@@ -22,7 +22,7 @@ static BOOT_OFFSET: AtomicI64 = AtomicI64::new(0);
 static ENTERED: AtomicU32 = AtomicU32::new(0);
 
 /// The boot-time offset of this process, see [`namespace::boot_time_offset`].
-pub(super) fn boot_time_offset() -> i64 {
+pub(in crate::backend) fn boot_time_offset() -> i64 {
     BOOT_OFFSET.load(Ordering::Relaxed)
 }
 

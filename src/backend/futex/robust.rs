@@ -555,7 +555,7 @@ impl Kind {
 
 impl Patience {
     /// The answer to a thread that holds the lock already.
-    pub(super) fn refuse_own(self) -> Refused {
+    pub(in crate::backend) fn refuse_own(self) -> Refused {
         match self {
             Patience::None => Refused::WouldBlock,
             Patience::Until(_) | Patience::Forever => Refused::WouldDeadlock,

@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use super::held::Held;
 use super::process;
 use super::robust::RobustWord;
+use crate::backend::watched::Identity;
 use crate::error::{Error, Result};
 use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT, WORD_AT};
 use crate::sys::{self, clock, self_memory};
@@ -69,6 +70,8 @@ pub(crate) struct Thread {
     stamp: Cell<u64>,
     /// Where this thread looks for a free slot first, see [`rwlock`](super::rwlock).
     slot: Cell<u32>,
+    /// See [`Thread::identity`]; 0 where nobody has asked.
+    identity: Cell<u64>,
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
     /// The record: what stands for the head, then the oldest few; the later ones are in `many`. The first lock's place
@@ -90,6 +93,7 @@ thread_local! {
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
             slot: Cell::new(0),
+            identity: Cell::new(0),
             asked: Cell::new((0, 0)),
             few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
             many: Cell::new(None),
@@ -229,6 +233,7 @@ impl Thread {
         self.namespace.set(process::namespace_entered());
         // Ids that follow each other get slots that don't: neighbouring cache lines are fetched together.
         self.slot.set(self.tid().wrapping_mul(37));
+        self.identity.set(0);
         self.asked.set((0, 0));
         self.process.set(word);
         self.generation.set(generation);
@@ -471,9 +476,28 @@ impl Thread {
         self.position(lock.entry()).is_some()
     }
 
+    /// What tells this thread from every other one there ever was, if it has been asked for before and the state is
+    /// fresh; otherwise ask [`find_identity`](Thread::find_identity).
+    #[inline(always)]
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        if self.is_fresh() { Identity::from_bits(self.identity.get()) } else { None }
+    }
+
+    /// The same, found out if need be.
+    #[cold]
+    pub(crate) fn find_identity(&self) -> Result<Identity> {
+        self.refresh()?;
+        if let Some(known) = self.identity() {
+            return Ok(known);
+        }
+        let found = Identity::of_this_thread(self.stamp.get());
+        self.identity.set(found.bits());
+        Ok(found)
+    }
+
     /// Whether a failed try may ask the system if the owner is alive: at most ten times a second for one lock.
-    pub(crate) fn may_ask(&self, lock: &RobustWord) -> bool {
-        let now = (lock.entry(), clock::boot_tenths(0));
+    pub(crate) fn may_ask<L>(&self, lock: &L) -> bool {
+        let now = (std::ptr::from_ref(lock).addr(), clock::boot_tenths(0));
         now != self.asked.replace(now)
     }
 }

@@ -1,0 +1,17 @@
+//! Primitives whose owners are watched: for every mechanism of sleeping and waking that doesn't tell when an owner dies.
+//!
+//! Each is written once, over a [`Bell`](bell::Bell), which is all that a backend has to bring: POSIX semaphores, SysV
+//! semaphores. Who owns something stands in a word ([`owner`]), as an [`Identity`] that no other thread ever has; who
+//! waits sleeps in slices ([`waiting`]) and looks whether the owner still exists. So a death is noticed within a slice,
+//! and every wake-up that is lost with somebody who is killed costs one.
+
+pub(crate) mod bell;
+pub(crate) mod condvar;
+pub(crate) mod event;
+mod identity;
+pub(crate) mod mutex;
+mod owner;
+pub(crate) mod semaphore;
+mod waiting;
+
+pub(crate) use identity::Identity;

@@ -1,0 +1,104 @@
+//! Unnamed POSIX semaphores: sem_init(3) and its kin, always process-shared.
+
+use std::cell::UnsafeCell;
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+
+unsafe extern "C" {
+    /// glibc 2.30, not in POSIX before Issue 8: `sem_timedwait` by a clock of choice.
+    fn sem_clockwait(sem: *mut libc::sem_t, clock: libc::clockid_t, until: *const libc::timespec) -> c_int;
+}
+
+/// A place for a `sem_t`. All zero until [`init`](Sem::init).
+#[repr(transparent)]
+pub(crate) struct Sem(UnsafeCell<MaybeUninit<libc::sem_t>>);
+
+// SAFETY: every access after `init` is by functions that are made for concurrent use.
+unsafe impl Send for Sem {}
+// SAFETY: as above.
+unsafe impl Sync for Sem {}
+
+impl std::fmt::Debug for Sem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("sem_t")
+    }
+}
+
+fn checked(done: c_int) -> Result<(), Errno> {
+    if done == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+impl Sem {
+    pub(crate) const fn new() -> Sem {
+        Sem(UnsafeCell::new(MaybeUninit::zeroed()))
+    }
+
+    /// The address, for the C functions.
+    pub(crate) fn as_ptr(&self) -> *mut libc::sem_t {
+        self.0.get().cast()
+    }
+
+    /// `sem_init` with `pshared` set.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses it during the call, and it stays where it is until [`destroy`](Sem::destroy).
+    pub(crate) unsafe fn init(&self, value: u32) -> Result<(), Errno> {
+        // SAFETY: the caller's promise; the memory has the type's size and alignment.
+        checked(unsafe { libc::sem_init(self.as_ptr(), 1, value) })
+    }
+
+    /// `sem_destroy`.
+    ///
+    /// # Safety
+    ///
+    /// Initialised, and nobody uses it any more.
+    pub(crate) unsafe fn destroy(&self) -> Result<(), Errno> {
+        // SAFETY: the caller's promise.
+        checked(unsafe { libc::sem_destroy(self.as_ptr()) })
+    }
+
+    // The calls below are for initialised semaphores. On one that isn't, all zero or scribbled over, they do no worse
+    // than sleep and wake for nothing: a sem_t of Linux's libcs is a count and the futex that goes with it, no pointers.
+
+    /// `sem_post`.
+    pub(crate) fn post(&self) -> Result<(), Errno> {
+        // SAFETY: see above.
+        checked(unsafe { libc::sem_post(self.as_ptr()) })
+    }
+
+    /// `sem_trywait`: whether there was one to take.
+    pub(crate) fn try_wait(&self) -> Result<bool, Errno> {
+        // SAFETY: see above.
+        match checked(unsafe { libc::sem_trywait(self.as_ptr()) }) {
+            Ok(()) => Ok(true),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// `sem_clockwait` until `until` on the monotonic clock; `false` when that has come. Goes on after signals.
+    pub(crate) fn wait(&self, until: TimeSpec) -> Result<bool, Errno> {
+        let until = libc::timespec { tv_sec: until.tv_sec(), tv_nsec: until.tv_nsec() };
+        loop {
+            // SAFETY: see above; the timespec outlives the call.
+            match checked(unsafe { sem_clockwait(self.as_ptr(), libc::CLOCK_MONOTONIC, &until) }) {
+                Ok(()) => return Ok(true),
+                Err(Errno::ETIMEDOUT) => return Ok(false),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// `sem_getvalue`.
+    pub(crate) fn value(&self) -> Result<u32, Errno> {
+        let mut value: c_int = 0;
+        // SAFETY: see above; `value` is ours.
+        checked(unsafe { libc::sem_getvalue(self.as_ptr(), &mut value) })?;
+        Ok(u32::try_from(value).unwrap_or(0))
+    }
+}
