@@ -3,7 +3,8 @@
 //! # Why
 //!
 //! The links of the robust list stand in shared memory, where a peer may scribble. So the order of our entries is kept
-//! here too, and unlinking follows this record; links in shared memory are compared with it, never followed.
+//! here too, and unlinking follows this record; links in shared memory are compared with it, never followed. How often a
+//! lock is held stands here for the same reason: it decides when its entry leaves the list.
 //!
 //! # State
 //!
@@ -19,6 +20,7 @@
 //!    trusted: libc changes links of ours when it links or unlinks a neighbour, and peers scribble.
 //! 3. Every recorded lock stays mapped while it is recorded: settled locks live in mappings that are kept as long as a
 //!    thread of the process owns one of them.
+//! 4. The count of the first place is 0 while no lock stands there; the other places get theirs with their lock.
 //!
 //! # Limits
 //!
@@ -46,12 +48,6 @@ const FEW: usize = 8;
 /// How many a table of its own has room for, after the few.
 const MANY: usize = LIMIT - FEW;
 
-/// The entry of a lock on the robust list; the place before the oldest stands for the list's head.
-#[inline]
-fn entry(lock: *const RobustWord) -> usize {
-    lock.addr().wrapping_add(LINK_AT)
-}
-
 /// The calling thread.
 pub(crate) struct Thread {
     /// The process's generation: a word that the kernel zeroes in a forked child.
@@ -72,11 +68,40 @@ pub(crate) struct Thread {
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
     /// The record: what stands for the head, then the oldest few; the later ones are in `many`. The first lock's place
-    /// is null where no lock of ours is on the list.
-    few: [Cell<*const RobustWord>; 1 + FEW],
-    many: Cell<Option<NonNull<[Cell<*const RobustWord>; MANY]>>>,
+    /// is empty where no lock of ours is on the list.
+    few: [Place; 1 + FEW],
+    many: Cell<Option<NonNull<[Place; MANY]>>>,
     /// For a thread whose libc registered no head.
     own_head: Head,
+}
+
+/// A place of the record.
+struct Place {
+    /// Null where it is empty.
+    lock: Cell<*const RobustWord>,
+    /// How often this thread holds the lock beyond the first time.
+    again: Cell<usize>,
+}
+
+impl Place {
+    const fn empty() -> Place {
+        Place { lock: Cell::new(std::ptr::null()), again: Cell::new(0) }
+    }
+
+    /// The entry of the lock that stands here.
+    #[inline]
+    fn entry(&self) -> usize {
+        self.lock.get().addr().wrapping_add(LINK_AT)
+    }
+
+    fn clear(&self) {
+        self.set(std::ptr::null(), 0);
+    }
+
+    fn set(&self, lock: *const RobustWord, again: usize) {
+        self.lock.set(lock);
+        self.again.set(again);
+    }
 }
 
 thread_local! {
@@ -91,7 +116,7 @@ thread_local! {
             stamp: Cell::new(0),
             slot: Cell::new(0),
             asked: Cell::new((0, 0)),
-            few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
+            few: [const { Place::empty() }; 1 + FEW],
             many: Cell::new(None),
             own_head: Head::unregistered(),
         }
@@ -102,7 +127,7 @@ thread_local! {
 /// way of an uncontended lock needs, looked up once.
 pub(crate) struct Alone<'a> {
     head: &'a Head,
-    first: &'a Cell<*const RobustWord>,
+    first: &'a Place,
     generation: u32,
 }
 
@@ -221,9 +246,9 @@ impl Thread {
         }
         it.pending.set(0);
         self.head.set(head);
-        self.few[1].set(std::ptr::null()); // a child holds nothing
+        self.few[1].clear(); // a child holds nothing
         self.more.set(0);
-        self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
+        self.few[0].lock.set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
         self.namespace.set(process::namespace_entered());
@@ -277,11 +302,11 @@ impl Thread {
             0..FEW => Ok(()),
             FEW..LIMIT if self.many.get().is_some() => Ok(()),
             FEW..LIMIT => {
-                let mut many: Vec<Cell<*const RobustWord>> = Vec::new();
+                let mut many: Vec<Place> = Vec::new();
                 many.try_reserve_exact(MANY).map_err(|_| {
                     sys::failed("malloc", "the record of held locks", nix::errno::Errno::ENOMEM, "free memory")
                 })?;
-                many.resize_with(MANY, || Cell::new(std::ptr::null()));
+                many.resize_with(MANY, Place::empty);
                 self.many.set(NonNull::new(Box::into_raw(many.into_boxed_slice()).cast()));
                 Ok(())
             }
@@ -291,7 +316,7 @@ impl Thread {
 
     /// A place of the record, from 0 for the head.
     #[inline]
-    fn place(&self, at: usize) -> &Cell<*const RobustWord> {
+    fn place(&self, at: usize) -> &Place {
         match self.few.get(at) {
             Some(few) => few,
             None => self.later_place(at),
@@ -299,7 +324,7 @@ impl Thread {
     }
 
     #[cold]
-    fn later_place(&self, at: usize) -> &Cell<*const RobustWord> {
+    fn later_place(&self, at: usize) -> &Place {
         match self.many.get() {
             // SAFETY: allocated by reserve; freed by unlink_from_middle only, when no later place is in use.
             Some(many) => &(unsafe { many.as_ref() })[at - self.few.len()],
@@ -314,16 +339,16 @@ impl Thread {
 
     /// How many locks of ours are on the list.
     fn held(&self) -> usize {
-        usize::from(!self.few[1].get().is_null()) + self.more.get() as usize
+        usize::from(!self.few[1].lock.get().is_null()) + self.more.get() as usize
     }
 
     fn position(&self, wanted: usize) -> Option<usize> {
-        (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
+        (1..=self.held()).rfind(|at| self.place(*at).entry() == wanted)
     }
 
     /// The entry of a lock of this thread's among these addresses.
     pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<usize> {
-        (1..=self.held()).map(|at| entry(self.place(at).get())).find(|entry| addresses.contains(entry))
+        (1..=self.held()).map(|at| self.place(at).entry()).find(|entry| addresses.contains(entry))
     }
 
     /// Where this thread looks for a free slot first.
@@ -342,14 +367,14 @@ impl Thread {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
         lock.set_next(first);
-        let foreign = first != entry(self.place(held).get());
+        let foreign = first != self.place(held).entry();
         if foreign {
             tell_foreign(first, lock.entry());
         }
         self.among_foreign.set(foreign || held > 0 && self.among_foreign.get());
         compiler_fence(Ordering::SeqCst);
         head.next.set(lock.entry());
-        self.place(held + 1).set(lock);
+        self.place(held + 1).set(lock, 0);
         self.more.set(held as u32);
         let generation = self.generation.get();
         if first == head.address() { Held::alone(generation) } else { Held::linked(generation) }
@@ -360,7 +385,7 @@ impl Thread {
         let held = self.held();
         // The list's first entry, if it is ours, is the newest of ours, which is the last of the record.
         if held > 0 && self.head().next.get() == lock.entry() {
-            let below = entry(self.place(held - 1).get());
+            let below = self.place(held - 1).entry();
             if lock.next() == below {
                 self.head().next.set(below);
                 compiler_fence(Ordering::SeqCst);
@@ -373,7 +398,7 @@ impl Thread {
     /// Takes the last lock out of the record.
     fn forget_newest(&self) {
         match self.more.get() {
-            0 => self.few[1].set(std::ptr::null()),
+            0 => self.few[1].clear(),
             more => self.more.set(more - 1),
         }
     }
@@ -385,7 +410,7 @@ impl Thread {
             return; // never linked by this thread: nothing to take off
         };
         let held = self.held();
-        let below = entry(self.place(at - 1).get());
+        let below = self.place(at - 1).entry();
         // Where libc has nothing between, the record alone says what comes before and behind: a link that says otherwise
         // was scribbled over.
         let alone = !self.among_foreign.get() && (at < held || self.head().next.get() == gone);
@@ -396,7 +421,8 @@ impl Thread {
         }
         compiler_fence(Ordering::SeqCst);
         for i in at..held {
-            self.place(i).set(self.place(i + 1).get());
+            let next = self.place(i + 1);
+            self.place(i).set(next.lock.get(), next.again.get());
         }
         self.forget_newest();
         if held - 1 == FEW
@@ -413,7 +439,7 @@ impl Thread {
             self.head().next.get()
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.place(at).get() }.next()
+            unsafe { &*self.place(at).lock.get() }.next()
         }
     }
 
@@ -422,7 +448,7 @@ impl Thread {
             self.head().next.set(next);
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.place(at).get() }.set_next(next);
+            unsafe { &*self.place(at).lock.get() }.set_next(next);
         }
     }
 
@@ -461,7 +487,7 @@ impl Thread {
         let mut next = self.head().address();
         for at in (1..=self.held()).filter(|at| *at != gone) {
             self.set_next_after(at, next);
-            next = entry(self.place(at).get());
+            next = self.place(at).entry();
         }
         self.head().next.set(next);
     }
@@ -469,6 +495,20 @@ impl Thread {
     /// Whether this thread holds the lock at this address.
     pub(crate) fn has(&self, lock: &RobustWord) -> bool {
         self.position(lock.entry()).is_some()
+    }
+
+    /// Counts that this thread holds a lock once more, if it is on its list.
+    pub(crate) fn hold_again(&self, lock: &RobustWord) -> Option<Held> {
+        let again = &self.place(self.position(lock.entry())?).again;
+        again.set(again.get() + 1);
+        Some(self.held_linked())
+    }
+
+    /// Takes one back of the times that this thread holds a lock of its list beyond the first; `false` if there is none.
+    pub(crate) fn hold_less(&self, lock: &RobustWord) -> bool {
+        let again = self.position(lock.entry()).map(|at| &self.place(at).again);
+        let less = again.and_then(|again| again.get().checked_sub(1));
+        again.zip(less).map(|(again, less)| again.set(less)).is_some()
     }
 
     /// Whether a failed try may ask the system if the owner is alive: at most ten times a second for one lock.
@@ -500,15 +540,21 @@ impl Alone<'_> {
         lock.set_next(self.head.address());
         compiler_fence(Ordering::SeqCst);
         self.head.next.set(lock.entry());
-        self.first.set(lock);
+        self.first.lock.set(lock);
     }
 
-    /// Takes the only lock off the list.
+    /// Whether this thread holds the only lock of its list more than once.
+    #[inline(always)]
+    pub(crate) fn holds_again(&self) -> bool {
+        self.first.again.get() != 0
+    }
+
+    /// Takes the only lock off the list. It is held once.
     #[inline(always)]
     pub(crate) fn unlink(&self) {
         self.head.next.set(self.head.address());
         compiler_fence(Ordering::SeqCst);
-        self.first.set(std::ptr::null());
+        self.first.lock.set(std::ptr::null());
     }
 
     /// What this thread keeps of the only lock on its list.
