@@ -346,9 +346,9 @@ impl Thread {
         (1..=self.held()).rfind(|at| self.place(*at).entry() == wanted)
     }
 
-    /// The entry of a lock of this thread's among these addresses.
-    pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<usize> {
-        (1..=self.held()).map(|at| self.place(at).entry()).find(|entry| addresses.contains(entry))
+    /// Where the record has a lock whose entry is among these addresses, and that entry.
+    pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<(usize, usize)> {
+        (1..=self.held()).map(|at| (at, self.place(at).entry())).find(|(_, entry)| addresses.contains(entry))
     }
 
     /// Where this thread looks for a free slot first.
@@ -497,11 +497,11 @@ impl Thread {
         self.position(lock.entry()).is_some()
     }
 
-    /// Counts that this thread holds a lock once more, if it is on its list.
-    pub(crate) fn hold_again(&self, lock: &RobustWord) -> Option<Held> {
-        let again = &self.place(self.position(lock.entry())?).again;
+    /// Counts that this thread holds the lock at this place of the record once more.
+    pub(crate) fn hold_again(&self, at: usize) -> Held {
+        let again = &self.place(at).again;
         again.set(again.get() + 1);
-        Some(self.held_linked())
+        self.held_linked()
     }
 
     /// Takes one back of the times that this thread holds a lock of its list beyond the first; `false` if there is none.

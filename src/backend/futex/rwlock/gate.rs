@@ -149,9 +149,10 @@ impl<const READERS: usize> RwLock<READERS> {
                 return by_the_gate;
             }
             let visit = self.enter_by_gate(me, held);
-            if let Some(at) = self.own_slot(visit) {
+            if let Some(own) = self.own_slot(visit) {
+                let shared = self.nest(me, own); // before the gate leaves the record, whose places it would move
                 self.give_back(me, held);
-                return self.nest(me, at);
+                return shared;
             }
             let claimed = visit.reserve().ok().and_then(|()| self.claim(visit));
             match claimed {

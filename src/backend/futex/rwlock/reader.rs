@@ -22,6 +22,14 @@ enum AtGate {
     Crowded,
 }
 
+/// A slot in which a thread reads already.
+pub(super) enum Own {
+    /// On its list, at this place of its record.
+    Listed { place: usize, slot: usize },
+    /// Of a lock that isn't settled.
+    Unlisted(usize),
+}
+
 /// How a wait went on.
 enum Waited {
     Again,
@@ -32,8 +40,8 @@ impl<const READERS: usize> RwLock<READERS> {
     /// Takes the lock for reading, in a thread whose state may be stale.
     pub(super) fn read_contended(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Shared, Refused> {
         let visit = self.enter(me).map_err(Refused::Failed)?;
-        if let Some(at) = self.own_slot(visit) {
-            return Ok(self.nest(me, at));
+        if let Some(own) = self.own_slot(visit) {
+            return Ok(self.nest(me, own));
         }
         let gate = self.gate.word().load(Ordering::Acquire);
         if owner(gate) == me.tid()
@@ -56,28 +64,28 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// The slot in which this thread reads already. The record is asked first, whatever `settled` says (invariant 10).
-    pub(super) fn own_slot(&self, visit: Visit<'_>) -> Option<usize> {
+    pub(super) fn own_slot(&self, visit: Visit<'_>) -> Option<Own> {
         let me = visit.me;
         let start = self.slots.as_ptr().addr();
-        if let Some(entry) = me.entry_within(&(start..start + size_of_val(&self.slots))) {
-            return Some((entry - LINK_AT - start) / size_of::<Slot>());
+        if let Some((place, entry)) = me.entry_within(&(start..start + size_of_val(&self.slots))) {
+            return Some(Own::Listed { place, slot: (entry - LINK_AT - start) / size_of::<Slot>() });
         }
+        let is_own = |slot: &usize| self.slots[*slot].word.owner() == Some(me.tid());
         match visit.kind() {
-            Kind::Unsettled => {
-                self.used(self.used.load(Ordering::Relaxed)).find(|at| self.slots[*at].word.owner() == Some(me.tid()))
-            }
+            Kind::Unsettled => self.used(self.used.load(Ordering::Relaxed)).find(is_own).map(Own::Unlisted),
             _ => None,
         }
     }
 
     /// One more read of this thread in the slot that it has.
-    pub(super) fn nest(&self, me: &Thread, at: usize) -> Shared {
-        let slot = &self.slots[at];
-        let held = me.hold_again(&slot.word).unwrap_or_else(|| {
-            slot.nested.fetch_add(1, Ordering::Relaxed);
-            me.held_unlinked()
-        });
-        Shared::new(held, at as u32)
+    pub(super) fn nest(&self, me: &Thread, own: Own) -> Shared {
+        match own {
+            Own::Listed { place, slot } => Shared::new(me.hold_again(place), slot as u32),
+            Own::Unlisted(slot) => {
+                self.slots[slot].nested.fetch_add(1, Ordering::Relaxed);
+                Shared::new(me.held_unlinked(), slot as u32)
+            }
+        }
     }
 
     /// Takes a free slot, if there is one.
