@@ -55,10 +55,17 @@ fn others_can_write(lock: &Lock) -> bool {
 /// Two reads of one thread.
 type Twice = for<'a> fn(&'a Lock) -> [RwLockReadGuard<'a, u64, 1>; 2];
 
-const TWICE: [(&str, Twice); 3] = [
+const TWICE: [(&str, Twice); 4] = [
     ("one inside the other", |l| [(); 2].map(|()| l.read().unwrap())),
     ("the outer one dropped first", |l| {
         let [outer, inner] = [(); 2].map(|()| l.read().unwrap());
+        [inner, outer]
+    }),
+    ("the inner one where the lock seems to be of one process", |l| {
+        let outer = l.read().unwrap();
+        let namespace = field(l, SETTLED).swap(0, Ordering::SeqCst);
+        let inner = l.read().unwrap();
+        field(l, SETTLED).store(namespace, Ordering::SeqCst);
         [inner, outer]
     }),
     ("the outer one of an upgradable read", |l| {
