@@ -31,10 +31,13 @@
 //! Locks are for threads, not for signal handlers: a handler that takes a lock while it interrupts this code may find
 //! the list half-changed. A thread made by raw `clone` with shared memory and without its own thread-locals is no thread.
 
+mod foreign;
+
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
+use self::foreign::{back_of, first_half, tell_foreign, walk, walk_from};
 use super::held::Held;
 use super::process;
 use super::robust::RobustWord;
@@ -562,42 +565,4 @@ impl Alone<'_> {
     pub(crate) fn held(&self) -> Held {
         Held::alone(self.generation)
     }
-}
-
-/// Tells an entry of libc's at the front of the list that `entry` is now before it, as libc's own linking does.
-#[cold]
-fn tell_foreign(first: usize, entry: usize) {
-    // SAFETY: libc reads and writes this word of its own entry, and only while it links or unlinks in this thread.
-    let _ = unsafe { self_memory::write_word(back_of(first), entry) };
-}
-
-/// Where an entry of libc's has its link backwards.
-fn back_of(entry: usize) -> usize {
-    (entry & !1).wrapping_sub(size_of::<usize>())
-}
-
-/// The 32-bit word that two of them begin with.
-fn first_half(both: usize) -> u32 {
-    let [a, b, c, d, ..] = both.to_ne_bytes();
-    u32::from_ne_bytes([a, b, c, d])
-}
-
-/// The address of the link, from the head on, whose value satisfies `found`. Reads that can't fault, a bounded number.
-fn walk(head: usize, found: impl Fn(usize) -> bool) -> Option<usize> {
-    walk_from(head, head, found)
-}
-
-fn walk_from(start: usize, head: usize, found: impl Fn(usize) -> bool) -> Option<usize> {
-    let mut link = start & !1;
-    for _ in 0..=LIMIT {
-        let next = self_memory::read_word(link).ok()?;
-        if found(next & !1) {
-            return Some(link);
-        }
-        if next & !1 == head {
-            return None;
-        }
-        link = next & !1;
-    }
-    None
 }
