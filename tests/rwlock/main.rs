@@ -11,6 +11,7 @@ mod guard;
 mod limit;
 mod odd_memory;
 mod poison;
+mod read_again;
 mod readers;
 mod scribbled;
 mod shown;

@@ -66,17 +66,18 @@ fn b1_a_lock_of_an_earlier_boot_is_free_and_poisoned_and_its_data_is_kept() {
 }
 
 // Where a lock has what a peer may scribble over, in bytes: in the gate, and in a slot.
-const WORD: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
+pub const WORD: usize = if cfg!(target_env = "musl") { 4 } else { 0 };
+pub const SETTLED: usize = 4 - WORD;
 const PHASE: usize = 40;
 const USED: usize = 48;
-const SLOT: usize = 64;
-const STATE: usize = 40;
-const NESTED: usize = 44;
+pub const SLOT: usize = 64;
+pub const STATE: usize = 40;
+pub const NESTED: usize = 44;
 
 /// What no thread's id is.
 const NOBODY: [u32; 5] = [0x0040_0000, 0x1fff_ffff, 0x3fff_ffff, 0x8fff_0000, 0xffff_ffff];
 
-fn field<T, const READERS: usize>(lock: &pshared::RwLock<T, READERS>, at: usize) -> &AtomicU32 {
+pub fn field<T, const READERS: usize>(lock: &pshared::RwLock<T, READERS>, at: usize) -> &AtomicU32 {
     assert!(at < SLOT + 64 * READERS);
     // SAFETY: inside the lock, whose gate and slots are atomic words; aligned like them.
     unsafe { &*std::ptr::from_ref(lock).cast::<u8>().add(at).cast::<AtomicU32>() }

@@ -24,7 +24,8 @@
 //! | owned | INSIDE | its owner reads, or is about to look at the gate |
 //! | owned | WAITING | its owner waits at the gate: no reader yet |
 //!
-//! `nested` counts the further reads of a slot's owner. A bit of `used` says that the slot of that number (or another
+//! How often a slot's owner reads beyond the first time is counted in its own memory, beside the record of the slot
+//! ([`thread`]); where `settled` is 0 there is no record, and the slot's `nested` counts. A bit of `used` says that the slot of that number (or another
 //! that shares the bit) was ever claimed: may be set with nobody there, never clear with somebody there.
 //!
 //! # Invariants
@@ -44,7 +45,9 @@
 //! 7. A reader that gets in, and finds W in a free gate, clears it and wakes everybody: it may have been given a wake-up
 //!    that was meant for any of them.
 //! 8. A waiting reader sleeps on the gate *and* on its own state, so it never sleeps once it was let in.
-//! 9. Where `settled` (the gate's) is 0, nothing comes near the robust list, as with every robust word.
+//! 9. Where `settled` (the gate's) is 0, nothing comes near the robust list, as with every robust word. An operation reads
+//!    it once; whether something is on the list afterwards is what the holder keeps, and the thread's record.
+//! 10. Who claims a slot has none of this lock on its list: the record was asked, whatever the words say.
 //!
 //! The reader too many takes the gate like a writer, says CROWDED so that newcomers leave slots alone, lets in who waits
 //! with a slot, and sleeps on all slots until one is free.
@@ -65,6 +68,7 @@
 
 mod gate;
 mod reader;
+mod visit;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
@@ -73,7 +77,7 @@ use super::robust::{OWNER_DIED, RobustWord, owner};
 use super::thread::{self, Thread};
 use crate::backend::{RawRwLock, RawUpgradableRwLock, Refused};
 use crate::deadline::Patience;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The gate is free, or its owner neither reads nor writes.
 const QUIET: u32 = 0;
@@ -109,6 +113,7 @@ pub struct RwLock<const READERS: usize> {
 struct Slot {
     word: RobustWord,
     state: AtomicU32,
+    /// The further reads of the owner, of a slot that isn't on its list.
     nested: AtomicU32,
 }
 
@@ -158,10 +163,6 @@ impl<const READERS: usize> RwLock<READERS> {
         compiler_fence(Ordering::SeqCst);
     }
 
-    fn is_settled(&self) -> bool {
-        self.gate.namespace() != 0
-    }
-
     /// The numbers of the slots that were ever used, by these bits.
     #[inline]
     fn used(&self, mut bits: u64) -> impl Iterator<Item = usize> + use<READERS> {
@@ -190,17 +191,6 @@ impl<const READERS: usize> RwLock<READERS> {
             bits &= bits - 1;
         }
         true
-    }
-
-    /// Makes sure that this thread may use the lock at all.
-    fn enter(&self, me: &Thread) -> Result<()> {
-        me.refresh()?;
-        let settled = self.gate.namespace();
-        if settled != 0 && settled != me.namespace() {
-            let (theirs, ours) = (u64::from(settled), u64::from(me.namespace()));
-            return Err(Error::PidNamespace { what: "the lock".into(), theirs, ours });
-        }
-        Ok(())
     }
 
     /// The same as [`read_at_once`](RawRwLock::read_at_once) without the robust list (invariant 9). A further read of this
@@ -255,6 +245,11 @@ impl Slot {
     fn is_inside(&self) -> bool {
         owner(self.word.word().load(Ordering::SeqCst)) != 0 && self.state.load(Ordering::SeqCst) != WAITING
     }
+
+    /// Takes one further read back from a slot that isn't on its owner's list; `false` if there is none.
+    fn read_less(&self) -> bool {
+        self.nested.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |nested| nested.checked_sub(1)).is_ok()
+    }
 }
 
 // SAFETY: a writer has the gate (one owner, invariant 1) and found every slot without a reader after it had closed the
@@ -303,11 +298,11 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
     #[inline(always)]
     unsafe fn unlock_read(&self, held: Shared) {
         thread::with(|me| {
-            let slot = match self.slots.get(held.slot() as usize) {
-                Some(slot) if slot.nested.load(Ordering::Relaxed) == 0 => slot,
+            let Some(slot) = self.slots.get(held.slot() as usize) else { return self.unlock_elsewhere(held) };
+            let alone = match me.alone_with(&slot.word, held.held()) {
+                Some(alone) if !alone.holds_again() => alone,
                 _ => return self.unlock_elsewhere(held),
             };
-            let Some(alone) = me.alone_with(&slot.word, held.held()) else { return self.unlock_elsewhere(held) };
             let tid = me.tid();
             alone.set_pending(&slot.word);
             alone.unlink();
@@ -431,8 +426,8 @@ unsafe impl<const READERS: usize> RawUpgradableRwLock for RwLock<READERS> {
 
     fn upgradable_read(&self, patience: Patience, died: &dyn Fn()) -> Result<Held, Refused> {
         thread::with(|me| {
-            self.enter(me).map_err(Refused::Failed)?;
-            if self.own_slot(me).is_some() {
+            let visit = self.enter(me).map_err(Refused::Failed)?;
+            if self.own_slot(visit).is_some() {
                 return Err(patience.refuse_own());
             }
             let held = self.take_gate(me, patience, died)?;
@@ -450,11 +445,12 @@ unsafe impl<const READERS: usize> RawUpgradableRwLock for RwLock<READERS> {
             if !me.is_holder(held) {
                 return Err(Refused::WouldBlock); // the parent's, not this child's
             }
-            if self.own_slot(me).is_some() {
+            let visit = self.enter_by_gate(me, held);
+            if self.own_slot(visit).is_some() {
                 return Err(patience.refuse_own());
             }
             self.phase.swap(QUIET, Ordering::SeqCst);
-            let drained = self.drain(me, patience);
+            let drained = self.drain(visit, patience);
             match drained {
                 Ok(()) => self.begin_writing(),
                 Err(_) => self.open_gate(),

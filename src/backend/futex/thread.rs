@@ -3,7 +3,8 @@
 //! # Why
 //!
 //! The links of the robust list stand in shared memory, where a peer may scribble. So the order of our entries is kept
-//! here too, and unlinking follows this record; links in shared memory are compared with it, never followed.
+//! here too, and unlinking follows this record; links in shared memory are compared with it, never followed. How often a
+//! lock is held stands here for the same reason: it decides when its entry leaves the list.
 //!
 //! # State
 //!
@@ -19,6 +20,7 @@
 //!    trusted: libc changes links of ours when it links or unlinks a neighbour, and peers scribble.
 //! 3. Every recorded lock stays mapped while it is recorded: settled locks live in mappings that are kept as long as a
 //!    thread of the process owns one of them.
+//! 4. The count of the first place is 0 while no lock stands there; the other places get theirs with their lock.
 //!
 //! # Limits
 //!
@@ -29,10 +31,13 @@
 //! Locks are for threads, not for signal handlers: a handler that takes a lock while it interrupts this code may find
 //! the list half-changed. A thread made by raw `clone` with shared memory and without its own thread-locals is no thread.
 
+mod foreign;
+
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
+use self::foreign::{back_of, first_half, tell_foreign, walk, walk_from};
 use super::held::Held;
 use super::process;
 use super::robust::RobustWord;
@@ -46,12 +51,6 @@ const FEW: usize = 8;
 
 /// How many a table of its own has room for, after the few.
 const MANY: usize = LIMIT - FEW;
-
-/// The entry of a lock on the robust list; the place before the oldest stands for the list's head.
-#[inline]
-fn entry(lock: *const RobustWord) -> usize {
-    lock.addr().wrapping_add(LINK_AT)
-}
 
 /// The calling thread.
 pub(crate) struct Thread {
@@ -75,11 +74,40 @@ pub(crate) struct Thread {
     /// Lock and tenth of a second of the last look whether an owner is alive, see [`Thread::may_ask`].
     asked: Cell<(usize, u32)>,
     /// The record: what stands for the head, then the oldest few; the later ones are in `many`. The first lock's place
-    /// is null where no lock of ours is on the list.
-    few: [Cell<*const RobustWord>; 1 + FEW],
-    many: Cell<Option<NonNull<[Cell<*const RobustWord>; MANY]>>>,
+    /// is empty where no lock of ours is on the list.
+    few: [Place; 1 + FEW],
+    many: Cell<Option<NonNull<[Place; MANY]>>>,
     /// For a thread whose libc registered no head.
     own_head: Head,
+}
+
+/// A place of the record.
+struct Place {
+    /// Null where it is empty.
+    lock: Cell<*const RobustWord>,
+    /// How often this thread holds the lock beyond the first time.
+    again: Cell<usize>,
+}
+
+impl Place {
+    const fn empty() -> Place {
+        Place { lock: Cell::new(std::ptr::null()), again: Cell::new(0) }
+    }
+
+    /// The entry of the lock that stands here.
+    #[inline]
+    fn entry(&self) -> usize {
+        self.lock.get().addr().wrapping_add(LINK_AT)
+    }
+
+    fn clear(&self) {
+        self.set(std::ptr::null(), 0);
+    }
+
+    fn set(&self, lock: *const RobustWord, again: usize) {
+        self.lock.set(lock);
+        self.again.set(again);
+    }
 }
 
 thread_local! {
@@ -95,7 +123,7 @@ thread_local! {
             slot: Cell::new(0),
             identity: Cell::new(0),
             asked: Cell::new((0, 0)),
-            few: [const { Cell::new(std::ptr::null()) }; 1 + FEW],
+            few: [const { Place::empty() }; 1 + FEW],
             many: Cell::new(None),
             own_head: Head::unregistered(),
         }
@@ -106,7 +134,7 @@ thread_local! {
 /// way of an uncontended lock needs, looked up once.
 pub(crate) struct Alone<'a> {
     head: &'a Head,
-    first: &'a Cell<*const RobustWord>,
+    first: &'a Place,
     generation: u32,
 }
 
@@ -225,9 +253,9 @@ impl Thread {
         }
         it.pending.set(0);
         self.head.set(head);
-        self.few[1].set(std::ptr::null()); // a child holds nothing
+        self.few[1].clear(); // a child holds nothing
         self.more.set(0);
-        self.few[0].set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
+        self.few[0].lock.set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
         self.namespace.set(process::namespace_entered());
@@ -282,11 +310,11 @@ impl Thread {
             0..FEW => Ok(()),
             FEW..LIMIT if self.many.get().is_some() => Ok(()),
             FEW..LIMIT => {
-                let mut many: Vec<Cell<*const RobustWord>> = Vec::new();
+                let mut many: Vec<Place> = Vec::new();
                 many.try_reserve_exact(MANY).map_err(|_| {
                     sys::failed("malloc", "the record of held locks", nix::errno::Errno::ENOMEM, "free memory")
                 })?;
-                many.resize_with(MANY, || Cell::new(std::ptr::null()));
+                many.resize_with(MANY, Place::empty);
                 self.many.set(NonNull::new(Box::into_raw(many.into_boxed_slice()).cast()));
                 Ok(())
             }
@@ -296,7 +324,7 @@ impl Thread {
 
     /// A place of the record, from 0 for the head.
     #[inline]
-    fn place(&self, at: usize) -> &Cell<*const RobustWord> {
+    fn place(&self, at: usize) -> &Place {
         match self.few.get(at) {
             Some(few) => few,
             None => self.later_place(at),
@@ -304,7 +332,7 @@ impl Thread {
     }
 
     #[cold]
-    fn later_place(&self, at: usize) -> &Cell<*const RobustWord> {
+    fn later_place(&self, at: usize) -> &Place {
         match self.many.get() {
             // SAFETY: allocated by reserve; freed by unlink_from_middle only, when no later place is in use.
             Some(many) => &(unsafe { many.as_ref() })[at - self.few.len()],
@@ -319,16 +347,16 @@ impl Thread {
 
     /// How many locks of ours are on the list.
     fn held(&self) -> usize {
-        usize::from(!self.few[1].get().is_null()) + self.more.get() as usize
+        usize::from(!self.few[1].lock.get().is_null()) + self.more.get() as usize
     }
 
     fn position(&self, wanted: usize) -> Option<usize> {
-        (1..=self.held()).rfind(|at| entry(self.place(*at).get()) == wanted)
+        (1..=self.held()).rfind(|at| self.place(*at).entry() == wanted)
     }
 
-    /// The entry of a lock of this thread's among these addresses.
-    pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<usize> {
-        (1..=self.held()).map(|at| entry(self.place(at).get())).find(|entry| addresses.contains(entry))
+    /// Where the record has a lock whose entry is among these addresses, and that entry.
+    pub(crate) fn entry_within(&self, addresses: &std::ops::Range<usize>) -> Option<(usize, usize)> {
+        (1..=self.held()).map(|at| (at, self.place(at).entry())).find(|(_, entry)| addresses.contains(entry))
     }
 
     /// Where this thread looks for a free slot first.
@@ -347,14 +375,14 @@ impl Thread {
         let (head, held) = (self.head(), self.held());
         let first = head.next.get();
         lock.set_next(first);
-        let foreign = first != entry(self.place(held).get());
+        let foreign = first != self.place(held).entry();
         if foreign {
             tell_foreign(first, lock.entry());
         }
         self.among_foreign.set(foreign || held > 0 && self.among_foreign.get());
         compiler_fence(Ordering::SeqCst);
         head.next.set(lock.entry());
-        self.place(held + 1).set(lock);
+        self.place(held + 1).set(lock, 0);
         self.more.set(held as u32);
         let generation = self.generation.get();
         if first == head.address() { Held::alone(generation) } else { Held::linked(generation) }
@@ -365,7 +393,7 @@ impl Thread {
         let held = self.held();
         // The list's first entry, if it is ours, is the newest of ours, which is the last of the record.
         if held > 0 && self.head().next.get() == lock.entry() {
-            let below = entry(self.place(held - 1).get());
+            let below = self.place(held - 1).entry();
             if lock.next() == below {
                 self.head().next.set(below);
                 compiler_fence(Ordering::SeqCst);
@@ -378,7 +406,7 @@ impl Thread {
     /// Takes the last lock out of the record.
     fn forget_newest(&self) {
         match self.more.get() {
-            0 => self.few[1].set(std::ptr::null()),
+            0 => self.few[1].clear(),
             more => self.more.set(more - 1),
         }
     }
@@ -390,7 +418,7 @@ impl Thread {
             return; // never linked by this thread: nothing to take off
         };
         let held = self.held();
-        let below = entry(self.place(at - 1).get());
+        let below = self.place(at - 1).entry();
         // Where libc has nothing between, the record alone says what comes before and behind: a link that says otherwise
         // was scribbled over.
         let alone = !self.among_foreign.get() && (at < held || self.head().next.get() == gone);
@@ -401,7 +429,8 @@ impl Thread {
         }
         compiler_fence(Ordering::SeqCst);
         for i in at..held {
-            self.place(i).set(self.place(i + 1).get());
+            let next = self.place(i + 1);
+            self.place(i).set(next.lock.get(), next.again.get());
         }
         self.forget_newest();
         if held - 1 == FEW
@@ -418,7 +447,7 @@ impl Thread {
             self.head().next.get()
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.place(at).get() }.next()
+            unsafe { &*self.place(at).lock.get() }.next()
         }
     }
 
@@ -427,7 +456,7 @@ impl Thread {
             self.head().next.set(next);
         } else {
             // SAFETY: invariant 3.
-            unsafe { &*self.place(at).get() }.set_next(next);
+            unsafe { &*self.place(at).lock.get() }.set_next(next);
         }
     }
 
@@ -466,7 +495,7 @@ impl Thread {
         let mut next = self.head().address();
         for at in (1..=self.held()).filter(|at| *at != gone) {
             self.set_next_after(at, next);
-            next = entry(self.place(at).get());
+            next = self.place(at).entry();
         }
         self.head().next.set(next);
     }
@@ -493,6 +522,20 @@ impl Thread {
         let found = Identity::of_this_thread(self.stamp.get());
         self.identity.set(found.bits());
         Ok(found)
+    }
+
+    /// Counts that this thread holds the lock at this place of the record once more.
+    pub(crate) fn hold_again(&self, at: usize) -> Held {
+        let again = &self.place(at).again;
+        again.set(again.get() + 1);
+        self.held_linked()
+    }
+
+    /// Takes one back of the times that this thread holds a lock of its list beyond the first; `false` if there is none.
+    pub(crate) fn hold_less(&self, lock: &RobustWord) -> bool {
+        let again = self.position(lock.entry()).map(|at| &self.place(at).again);
+        let less = again.and_then(|again| again.get().checked_sub(1));
+        again.zip(less).map(|(again, less)| again.set(less)).is_some()
     }
 
     /// Whether a failed try may ask the system if the owner is alive: at most ten times a second for one lock.
@@ -524,15 +567,21 @@ impl Alone<'_> {
         lock.set_next(self.head.address());
         compiler_fence(Ordering::SeqCst);
         self.head.next.set(lock.entry());
-        self.first.set(lock);
+        self.first.lock.set(lock);
     }
 
-    /// Takes the only lock off the list.
+    /// Whether this thread holds the only lock of its list more than once.
+    #[inline(always)]
+    pub(crate) fn holds_again(&self) -> bool {
+        self.first.again.get() != 0
+    }
+
+    /// Takes the only lock off the list. It is held once.
     #[inline(always)]
     pub(crate) fn unlink(&self) {
         self.head.next.set(self.head.address());
         compiler_fence(Ordering::SeqCst);
-        self.first.set(std::ptr::null());
+        self.first.lock.set(std::ptr::null());
     }
 
     /// What this thread keeps of the only lock on its list.
@@ -540,42 +589,4 @@ impl Alone<'_> {
     pub(crate) fn held(&self) -> Held {
         Held::alone(self.generation)
     }
-}
-
-/// Tells an entry of libc's at the front of the list that `entry` is now before it, as libc's own linking does.
-#[cold]
-fn tell_foreign(first: usize, entry: usize) {
-    // SAFETY: libc reads and writes this word of its own entry, and only while it links or unlinks in this thread.
-    let _ = unsafe { self_memory::write_word(back_of(first), entry) };
-}
-
-/// Where an entry of libc's has its link backwards.
-fn back_of(entry: usize) -> usize {
-    (entry & !1).wrapping_sub(size_of::<usize>())
-}
-
-/// The 32-bit word that two of them begin with.
-fn first_half(both: usize) -> u32 {
-    let [a, b, c, d, ..] = both.to_ne_bytes();
-    u32::from_ne_bytes([a, b, c, d])
-}
-
-/// The address of the link, from the head on, whose value satisfies `found`. Reads that can't fault, a bounded number.
-fn walk(head: usize, found: impl Fn(usize) -> bool) -> Option<usize> {
-    walk_from(head, head, found)
-}
-
-fn walk_from(start: usize, head: usize, found: impl Fn(usize) -> bool) -> Option<usize> {
-    let mut link = start & !1;
-    for _ in 0..=LIMIT {
-        let next = self_memory::read_word(link).ok()?;
-        if found(next & !1) {
-            return Some(link);
-        }
-        if next & !1 == head {
-            return None;
-        }
-        link = next & !1;
-    }
-    None
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
+use super::visit::Visit;
 use super::{GATE, INSIDE, OPEN, QUIET, RwLock, Shared, Slot, WAITING, WRITING};
 use crate::backend::futex::held::Held;
 use crate::backend::futex::robust::{
@@ -16,12 +17,12 @@ use crate::sys::futex::{self, Wake};
 impl<const READERS: usize> RwLock<READERS> {
     /// Takes the lock for writing, in a thread whose state may be stale.
     pub(super) fn write_contended(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Held, Refused> {
-        self.enter(me).map_err(Refused::Failed)?;
-        if self.own_slot(me).is_some() {
+        let visit = self.enter(me).map_err(Refused::Failed)?;
+        if self.own_slot(visit).is_some() {
             return Err(patience.refuse_own()); // it would wait for its own read
         }
         let held = self.take_gate(me, patience, died)?;
-        match self.drain(me, patience) {
+        match self.drain(visit, patience) {
             Ok(()) => {
                 self.begin_writing();
                 Ok(held)
@@ -65,12 +66,12 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// Waits until no reader is inside. The gate is this thread's and closed.
-    pub(super) fn drain(&self, me: &Thread, patience: Patience) -> Result<(), Refused> {
-        self.used(self.used.load(Ordering::SeqCst)).try_for_each(|at| self.drain_slot(me, &self.slots[at], patience))
+    pub(super) fn drain(&self, visit: Visit<'_>, patience: Patience) -> Result<(), Refused> {
+        self.used(self.used.load(Ordering::SeqCst)).try_for_each(|at| self.drain_slot(visit, &self.slots[at], patience))
     }
 
-    fn drain_slot(&self, me: &Thread, slot: &Slot, patience: Patience) -> Result<(), Refused> {
-        let kind = self.kind();
+    fn drain_slot(&self, visit: Visit<'_>, slot: &Slot, patience: Patience) -> Result<(), Refused> {
+        let (me, kind) = (visit.me, visit.kind());
         let mut spin = self.gate.spin();
         loop {
             let word = slot.word.word().load(Ordering::SeqCst);
@@ -120,11 +121,6 @@ impl<const READERS: usize> RwLock<READERS> {
         }
     }
 
-    /// What the words of this lock are.
-    pub(super) fn kind(&self) -> Kind {
-        if self.is_settled() { Kind::Lock } else { Kind::Unsettled }
-    }
-
     /// Lets readers in from now on. The gate is this thread's.
     pub(super) fn open_gate(&self) {
         self.phase.swap(OPEN, Ordering::SeqCst);
@@ -152,15 +148,14 @@ impl<const READERS: usize> RwLock<READERS> {
             if !me.is_holder(held) {
                 return by_the_gate;
             }
-            if let Some(at) = self.own_slot(me) {
+            let visit = self.enter_by_gate(me, held);
+            if let Some(own) = self.own_slot(visit) {
+                let shared = self.nest(me, own); // before the gate leaves the record, whose places it would move
                 self.give_back(me, held);
-                return self.nest(me, at);
+                return shared;
             }
-            if self.is_settled() && me.reserve().is_err() {
-                self.open_gate();
-                return by_the_gate;
-            }
-            match self.claim(me) {
+            let claimed = visit.reserve().ok().and_then(|()| self.claim(visit));
+            match claimed {
                 Some(shared) => {
                     self.give_back(me, held);
                     shared

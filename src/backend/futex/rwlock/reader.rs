@@ -3,11 +3,12 @@
 use std::sync::atomic::{Ordering, fence};
 
 use super::gate::wake_all;
+use super::visit::Visit;
 use super::{CROWDED, INSIDE, OPEN, RwLock, Shared, Slot, WAITING, bit};
 use crate::backend::Refused;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::relay::sleep_on_any;
-use crate::backend::futex::robust::{ABOVE_EVERY_ID, OWNER_DIED, SLICE, WAITERS, cannot_sleep, owner};
+use crate::backend::futex::robust::{ABOVE_EVERY_ID, Kind, OWNER_DIED, SLICE, WAITERS, cannot_sleep, owner};
 use crate::backend::futex::thread::{self, Thread};
 use crate::deadline::{Deadline, Patience};
 use crate::sys::futex::{self, Expected, WAIT_ANY_MAX, Wake};
@@ -21,6 +22,14 @@ enum AtGate {
     Crowded,
 }
 
+/// A slot in which a thread reads already.
+pub(super) enum Own {
+    /// On its list, at this place of its record.
+    Listed { place: usize, slot: usize },
+    /// Of a lock that isn't settled.
+    Unlisted(usize),
+}
+
 /// How a wait went on.
 enum Waited {
     Again,
@@ -30,60 +39,67 @@ enum Waited {
 impl<const READERS: usize> RwLock<READERS> {
     /// Takes the lock for reading, in a thread whose state may be stale.
     pub(super) fn read_contended(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Shared, Refused> {
-        self.enter(me).map_err(Refused::Failed)?;
-        if let Some(at) = self.own_slot(me) {
-            return Ok(self.nest(me, at));
+        let visit = self.enter(me).map_err(Refused::Failed)?;
+        if let Some(own) = self.own_slot(visit) {
+            return Ok(self.nest(me, own));
         }
         let gate = self.gate.word().load(Ordering::Acquire);
         if owner(gate) == me.tid()
             && self.phase.load(Ordering::Relaxed) != OPEN
-            && !self.gate.bury_if_gone(gate, self.kind())
+            && !self.gate.bury_if_gone(gate, visit.kind())
         {
             return Err(patience.refuse_own());
         }
-        if self.is_settled() {
-            me.reserve().map_err(Refused::Failed)?;
-        }
+        visit.reserve().map_err(Refused::Failed)?;
         if self.gate.owner_died() {
             self.repair(me, died);
         }
         loop {
-            let Some(shared) = self.claim(me) else { return self.read_crowded(me, patience, died) };
-            match self.pass_gate(me, shared, patience, died)? {
+            let Some(shared) = self.claim(visit) else { return self.read_crowded(visit, patience, died) };
+            match self.pass_gate(visit, shared, patience, died)? {
                 AtGate::In => return Ok(shared),
-                AtGate::Crowded => self.wait_outside(me, patience, died)?,
+                AtGate::Crowded => self.wait_outside(visit, patience, died)?,
             }
         }
     }
 
-    /// The slot in which this thread reads already.
-    pub(super) fn own_slot(&self, me: &Thread) -> Option<usize> {
-        if self.is_settled() {
-            let start = self.slots.as_ptr().addr();
-            let entry = me.entry_within(&(start..start + size_of_val(&self.slots)))?;
-            return Some((entry - LINK_AT - start) / size_of::<Slot>());
+    /// The slot in which this thread reads already. The record is asked first, whatever `settled` says (invariant 10).
+    pub(super) fn own_slot(&self, visit: Visit<'_>) -> Option<Own> {
+        let me = visit.me;
+        let start = self.slots.as_ptr().addr();
+        if let Some((place, entry)) = me.entry_within(&(start..start + size_of_val(&self.slots))) {
+            return Some(Own::Listed { place, slot: (entry - LINK_AT - start) / size_of::<Slot>() });
         }
-        self.used(self.used.load(Ordering::Relaxed)).find(|at| self.slots[*at].word.owner() == Some(me.tid()))
+        let is_own = |slot: &usize| self.slots[*slot].word.owner() == Some(me.tid());
+        match visit.kind() {
+            Kind::Unsettled => self.used(self.used.load(Ordering::Relaxed)).find(is_own).map(Own::Unlisted),
+            _ => None,
+        }
     }
 
     /// One more read of this thread in the slot that it has.
-    pub(super) fn nest(&self, me: &Thread, at: usize) -> Shared {
-        self.slots[at].nested.fetch_add(1, Ordering::Relaxed);
-        let held = if self.is_settled() { me.held_linked() } else { me.held_unlinked() };
-        Shared::new(held, at as u32)
+    pub(super) fn nest(&self, me: &Thread, own: Own) -> Shared {
+        match own {
+            Own::Listed { place, slot } => Shared::new(me.hold_again(place), slot as u32),
+            Own::Unlisted(slot) => {
+                self.slots[slot].nested.fetch_add(1, Ordering::Relaxed);
+                Shared::new(me.held_unlinked(), slot as u32)
+            }
+        }
     }
 
     /// Takes a free slot, if there is one.
-    pub(super) fn claim(&self, me: &Thread) -> Option<Shared> {
+    pub(super) fn claim(&self, visit: Visit<'_>) -> Option<Shared> {
+        let me = visit.me;
         let first = me.slot() as usize % READERS;
-        let shared = (first..READERS).chain(0..first).find_map(|at| self.claim_slot(me, at))?;
+        let shared = (first..READERS).chain(0..first).find_map(|at| self.claim_slot(visit, at))?;
         if shared.slot() as usize != first {
             me.set_slot(shared.slot());
         }
         Some(shared)
     }
 
-    fn claim_slot(&self, me: &Thread, at: usize) -> Option<Shared> {
+    fn claim_slot(&self, visit: Visit<'_>, at: usize) -> Option<Shared> {
         let slot = &self.slots[at];
         let mut word = slot.word.word().load(Ordering::Relaxed);
         if owner(word) >= ABOVE_EVERY_ID && slot.word.replace(word, word & WAITERS | OWNER_DIED) {
@@ -95,13 +111,9 @@ impl<const READERS: usize> RwLock<READERS> {
         if self.used.load(Ordering::SeqCst) & bit(at) == 0 {
             self.used.fetch_or(bit(at), Ordering::SeqCst);
         }
-        if self.is_settled() {
-            me.set_pending(&slot.word);
-        }
-        if !slot.word.try_take(me, word, false) {
-            if self.is_settled() {
-                me.clear_pending();
-            }
+        visit.set_pending(&slot.word);
+        if !slot.word.try_take(visit.me, word, false) {
+            visit.clear_pending();
             return None;
         }
         if word & OWNER_DIED != 0 {
@@ -109,8 +121,7 @@ impl<const READERS: usize> RwLock<READERS> {
             slot.nested.store(0, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst); // claimed before the gate is looked at (invariant 2)
-        let held = slot.word.taken(me, self.is_settled());
-        Some(Shared::new(held, at as u32))
+        Some(Shared::new(visit.taken(&slot.word), at as u32))
     }
 
     fn slot(&self, shared: Shared) -> &Slot {
@@ -118,15 +129,21 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// From a claimed slot to reading. Refused, the slot is given back.
-    fn pass_gate(&self, me: &Thread, shared: Shared, patience: Patience, died: &dyn Fn()) -> Result<AtGate, Refused> {
-        let slot = self.slot(shared);
+    fn pass_gate(
+        &self,
+        visit: Visit<'_>,
+        shared: Shared,
+        patience: Patience,
+        died: &dyn Fn(),
+    ) -> Result<AtGate, Refused> {
+        let (me, slot) = (visit.me, self.slot(shared));
         loop {
             let gate = self.gate.word().load(Ordering::SeqCst);
             if owner(gate) == 0 {
                 if self.died_writing() {
                     died();
                 }
-                self.come_in(me);
+                self.come_in(visit);
                 return Ok(AtGate::In);
             }
             if owner(gate) >= ABOVE_EVERY_ID {
@@ -136,11 +153,11 @@ impl<const READERS: usize> RwLock<READERS> {
             }
             let phase = self.phase.load(Ordering::SeqCst);
             if phase == OPEN {
-                self.come_in(me);
+                self.come_in(visit);
                 return Ok(AtGate::In);
             }
             if matches!(patience, Patience::None) {
-                if me.may_ask(&self.gate) && self.gate.bury_if_gone(gate, self.kind()) {
+                if me.may_ask(&self.gate) && self.gate.bury_if_gone(gate, visit.kind()) {
                     continue;
                 }
                 self.free_slot(me, slot, shared.held());
@@ -154,9 +171,9 @@ impl<const READERS: usize> RwLock<READERS> {
             if slot.word.word().load(Ordering::SeqCst) & WAITERS != 0 {
                 wake_all(&slot.word); // a writer that waited for this slot
             }
-            match self.wait_at_gate(me, slot, patience, died) {
+            match self.wait_at_gate(visit, slot, patience, died) {
                 _ if slot.state.swap(INSIDE, Ordering::SeqCst) != WAITING => {
-                    self.come_in(me); // let in, perhaps just before the time was up
+                    self.come_in(visit); // let in, perhaps just before the time was up
                     return Ok(AtGate::In);
                 }
                 Ok(Waited::Again) => {}
@@ -173,23 +190,25 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// Inside: passes on a wake-up that was perhaps meant for others (invariant 7).
-    fn come_in(&self, me: &Thread) {
+    fn come_in(&self, visit: Visit<'_>) {
         let gate = self.gate.word().load(Ordering::SeqCst);
         if owner(gate) == 0 && gate & WAITERS != 0 {
             wake_all(&self.gate);
         }
-        if self.is_settled() {
-            me.clear_pending();
-        }
+        visit.clear_pending();
     }
 
     /// Waits with a slot until this reader is let in, or the gate is free or open.
-    fn wait_at_gate(&self, me: &Thread, slot: &Slot, patience: Patience, died: &dyn Fn()) -> Result<Waited, Refused> {
+    fn wait_at_gate(
+        &self,
+        visit: Visit<'_>,
+        slot: &Slot,
+        patience: Patience,
+        died: &dyn Fn(),
+    ) -> Result<Waited, Refused> {
         let word = self.gate.word();
         let mut spin = self.gate.spin();
-        if self.is_settled() {
-            me.set_pending(&self.gate); // woken and killed, the kernel wakes another
-        }
+        visit.set_pending(&self.gate); // woken and killed, the kernel wakes another
         loop {
             let gate = word.load(Ordering::SeqCst);
             let goes_on = || owner(gate) == 0 || self.phase.load(Ordering::SeqCst) == OPEN;
@@ -202,7 +221,7 @@ impl<const READERS: usize> RwLock<READERS> {
             }
             let deadline = deadline_of(patience);
             if deadline.is_some_and(Deadline::has_passed) {
-                if me.may_ask(&self.gate) && self.gate.bury_if_gone(gate, self.kind()) {
+                if visit.me.may_ask(&self.gate) && self.gate.bury_if_gone(gate, visit.kind()) {
                     continue;
                 }
                 return Ok(Waited::TimedOut);
@@ -215,7 +234,7 @@ impl<const READERS: usize> RwLock<READERS> {
             spin.failed();
             let words = [Expected::new(word, gate), Expected::new(&slot.state, WAITING)];
             match sleep_on_any(&words, Some(Deadline::or_slice(deadline, SLICE))) {
-                Ok(Wake::TimedOut) => self.ask_for_gate(gate, died)?,
+                Ok(Wake::TimedOut) => self.ask_for_gate(visit, gate, died)?,
                 Ok(_) => {}
                 Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
             }
@@ -224,35 +243,28 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// After a second of sleep at the gate: does its owner still exist?
-    fn ask_for_gate(&self, gate: u32, died: &dyn Fn()) -> Result<(), Refused> {
+    fn ask_for_gate(&self, visit: Visit<'_>, gate: u32, died: &dyn Fn()) -> Result<(), Refused> {
         if owner(gate) >= ABOVE_EVERY_ID {
             died(); // nobody knows what the owner was doing
             return Err(self.gate.give_up_corrupt(gate));
         }
-        self.gate.bury_if_gone(gate, self.kind());
+        self.gate.bury_if_gone(gate, visit.kind());
         Ok(())
     }
 
     /// Waits without a slot while the gate's owner waits for one.
-    fn wait_outside(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<(), Refused> {
+    fn wait_outside(&self, visit: Visit<'_>, patience: Patience, died: &dyn Fn()) -> Result<(), Refused> {
         let word = self.gate.word();
-        let leave = || {
-            if self.is_settled() {
-                me.clear_pending();
-            }
-        };
-        if self.is_settled() {
-            me.set_pending(&self.gate);
-        }
+        visit.set_pending(&self.gate);
         loop {
             let gate = word.load(Ordering::SeqCst);
             if owner(gate) == 0 || self.phase.load(Ordering::SeqCst) != CROWDED {
-                self.come_in(me);
+                self.come_in(visit);
                 return Ok(());
             }
             let deadline = deadline_of(patience);
             if deadline.is_some_and(Deadline::has_passed) {
-                leave();
+                visit.clear_pending();
                 return Err(Refused::TimedOut);
             }
             if gate & WAITERS == 0 {
@@ -260,10 +272,10 @@ impl<const READERS: usize> RwLock<READERS> {
                 continue;
             }
             match futex::wait(word, gate, Some(Deadline::or_slice(deadline, SLICE))) {
-                Ok(Wake::TimedOut) => self.ask_for_gate(gate, died).inspect_err(|_| leave())?,
+                Ok(Wake::TimedOut) => self.ask_for_gate(visit, gate, died).inspect_err(|_| visit.clear_pending())?,
                 Ok(_) => {}
                 Err(errno) => {
-                    leave();
+                    visit.clear_pending();
                     return Err(Refused::Failed(cannot_sleep(errno)));
                 }
             }
@@ -272,28 +284,27 @@ impl<const READERS: usize> RwLock<READERS> {
 
     /// The reader too many: takes the gate, so that nobody comes before it, and waits for any slot.
     #[cold]
-    fn read_crowded(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Shared, Refused> {
+    fn read_crowded(&self, visit: Visit<'_>, patience: Patience, died: &dyn Fn()) -> Result<Shared, Refused> {
+        let me = visit.me;
         if matches!(patience, Patience::None) {
-            self.slots.iter().filter(|slot| me.may_ask(&slot.word)).for_each(|slot| self.ask_for_slot(slot));
-            let shared = self.claim(me).ok_or(Refused::WouldBlock)?;
-            return self.pass_gate(me, shared, patience, died).map(|_| shared);
+            self.slots.iter().filter(|slot| me.may_ask(&slot.word)).for_each(|slot| self.ask_for_slot(visit, slot));
+            let shared = self.claim(visit).ok_or(Refused::WouldBlock)?;
+            return self.pass_gate(visit, shared, patience, died).map(|_| shared);
         }
-        if self.slots.iter().any(|slot| self.is_of_a_namesake(me, slot)) {
+        if self.slots.iter().any(|slot| self.is_of_a_namesake(visit, slot)) {
             return Err(patience.refuse_own());
         }
         let gate = self.take_gate(me, patience, died)?;
         self.phase.swap(CROWDED, Ordering::SeqCst);
-        let found = match self.is_settled().then(|| me.reserve()) {
-            Some(Err(error)) => Err(Refused::Failed(error)),
-            _ => self.wait_for_slot(me, patience),
-        };
+        // Once more, as the gate has joined the list.
+        let found = visit.reserve().map_err(Refused::Failed).and_then(|()| self.wait_for_slot(visit, patience));
         self.give_back(me, gate);
         found
     }
 
-    fn wait_for_slot(&self, me: &Thread, patience: Patience) -> Result<Shared, Refused> {
+    fn wait_for_slot(&self, visit: Visit<'_>, patience: Patience) -> Result<Shared, Refused> {
         loop {
-            if let Some(shared) = self.claim(me) {
+            if let Some(shared) = self.claim(visit) {
                 return Ok(shared);
             }
             let deadline = deadline_of(patience);
@@ -323,7 +334,7 @@ impl<const READERS: usize> RwLock<READERS> {
             let expected: Vec<_> = words.iter().map(|(word, value)| Expected::new(word, *value)).collect();
             let slice = if READERS > WAIT_ANY_MAX { SLICE / 100 } else { SLICE };
             match sleep_on_any(&expected, Some(Deadline::or_slice(deadline, slice))) {
-                Ok(Wake::TimedOut) => self.slots.iter().for_each(|slot| self.ask_for_slot(slot)),
+                Ok(Wake::TimedOut) => self.slots.iter().for_each(|slot| self.ask_for_slot(visit, slot)),
                 Ok(_) => {}
                 Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
             }
@@ -331,16 +342,16 @@ impl<const READERS: usize> RwLock<READERS> {
     }
 
     /// Whether a slot that this thread didn't claim names it, as no dead thread's does: waiting for that is for ever.
-    fn is_of_a_namesake(&self, me: &Thread, slot: &Slot) -> bool {
+    fn is_of_a_namesake(&self, visit: Visit<'_>, slot: &Slot) -> bool {
         let word = slot.word.word().load(Ordering::SeqCst);
-        owner(word) == me.tid() && !slot.word.bury_if_gone(word, self.kind())
+        owner(word) == visit.me.tid() && !slot.word.bury_if_gone(word, visit.kind())
     }
 
     /// Does the slot's owner still exist?
-    fn ask_for_slot(&self, slot: &Slot) {
+    fn ask_for_slot(&self, visit: Visit<'_>, slot: &Slot) {
         let word = slot.word.word().load(Ordering::Relaxed);
         if owner(word) != 0 {
-            slot.word.bury_if_gone(word, self.kind());
+            slot.word.bury_if_gone(word, visit.kind());
         }
     }
 
@@ -352,10 +363,11 @@ impl<const READERS: usize> RwLock<READERS> {
             if !me.is_holder(shared.held()) {
                 return;
             }
-            let Some(slot) = self.slots.get(shared.slot() as usize) else { return self.unlock_gate(shared.held()) };
-            match slot.nested.load(Ordering::Relaxed) {
-                0 => self.free_slot(me, slot, shared.held()),
-                nested => slot.nested.store(nested - 1, Ordering::Relaxed),
+            let held = shared.held();
+            let Some(slot) = self.slots.get(shared.slot() as usize) else { return self.unlock_gate(held) };
+            let was_nested = if held.is_linked() { me.hold_less(&slot.word) } else { slot.read_less() };
+            if !was_nested {
+                self.free_slot(me, slot, held);
             }
         });
     }
