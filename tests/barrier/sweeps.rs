@@ -68,7 +68,7 @@ fn the_last_of_two_killed_in_a_timed_wait() {
 #[test]
 fn the_last_of_three_killed_after_each_instruction() {
     let ends = sweep(3, KillPoints::changes(), "step-wait");
-    assert!(ends.wait_on > 5 && ends.broken > 1 && ends.through > 5, "{ends:?}");
+    assert!(ends.wait_on > 3 && ends.broken > 0 && ends.through > 3, "{ends:?}");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_first_of_two_killed_on_its_way_to_sleep() {
         stage.goes_on_with(&[&other, &spare]);
     }
     println!("futex barrier, first of two: {points}, 0 stuck; {broken} broken");
-    assert!(broken > 5 && not_arrived > 5);
+    assert!(broken > 2 && not_arrived > 2);
 }
 
 /// From the moment it is woken, through its way out.
@@ -128,5 +128,5 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
         stage.goes_on_with(&[&other, &last, &spare]);
     }
     println!("futex barrier, woken waiter: {points}, 0 stuck");
-    assert!(points.kills() > 10);
+    assert!(points.kills() > 4);
 }

@@ -101,11 +101,12 @@ fn killed_after_each_instruction_of_a_post_with_a_sleeper() {
             posted += usize::from(value() > 0);
             late += usize::from(value() > 0 && schedule::is_asleep(waiter.tid));
             assert!(looks_up || late == 0, "asleep beside a permit");
+            let woken_for_nothing = value() == 0 && !schedule::is_asleep(waiter.tid);
             if value() == 0 {
-                assert!(looks_up || schedule::is_asleep(waiter.tid), "woken for nothing");
                 posts.post().unwrap();
             }
-            tracing.stopped();
+            let looked_up = matches!(tracing.stopped(), Stop::Exit { result: ..0 }); // its time was up
+            assert!(looks_up || looked_up || !woken_for_nothing, "woken for nothing");
             tracing.detach();
             waiter.child.peer.expect("done");
         });
@@ -150,7 +151,7 @@ fn a_timed_waiter_killed_after_each_instruction_of_giving_up() {
         },
     );
     println!("step-give-up, one other sleeper: {points}, 0 stuck");
-    assert!(points.kills() > 4);
+    assert!(points.kills() > 2);
 }
 
 /// From the moment it is woken until it has its permit and is back from its wait.
@@ -184,7 +185,7 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
             taken += usize::from(has_taken);
         }
         println!("{command}, woken, one other sleeper: {points}, {taken} after it was taken, 0 stuck");
-        assert!(points.kills() > 4 && (taken > 0 || command == "step-any"));
+        assert!(points.kills() > 2 && (taken > 0 || command == "step-any"));
     }
 }
 
