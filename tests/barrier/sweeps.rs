@@ -2,31 +2,8 @@
 //! and a reset is all it takes to go on.
 
 use crate::actor::{Actor, End, Stage};
-use crate::support::stepper::{Stepper, Stop};
-
-/// How a victim stopped after some number of instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
-    /// At the instruction.
-    There,
-    /// To the end of what was to be stepped through, before it.
-    ToTheEnd,
-    /// To a call in which it sleeps.
-    ToSleep,
-}
-
-/// Steps `count` instructions, or to the end.
-fn step(stepper: &Stepper, count: usize) -> Came {
-    for _ in 0..count {
-        match stepper.step_or_sleep() {
-            Stop::Stepped => {}
-            Stop::Mark => return Came::ToTheEnd,
-            Stop::Asleep => return Came::ToSleep,
-            other => panic!("{other:?}"),
-        }
-    }
-    Came::There
-}
+use crate::support::kill_points::KillPoints;
+use crate::support::stepper::Stop;
 
 /// What the sleepers came to after a death.
 #[derive(Debug, Default)]
@@ -37,19 +14,18 @@ struct Ends {
     wait_on: usize,
 }
 
-/// Kills one victim after the first, one after `stride`, … instructions of `command`, with `participants` - 1 others who
-/// sleep at the barrier.
-fn sweep(participants: usize, stride: usize, command: &str) -> Ends {
+/// Kills one victim at each of these points of `command`, with `participants` - 1 others who sleep at the barrier.
+fn sweep(participants: usize, mut points: KillPoints, command: &str) -> Ends {
     let stage = Stage::new(participants);
     let others: Vec<Actor> = (1..participants).map(|_| stage.actor()).collect();
     let spare = stage.actor();
     let mut ends = Ends::default();
-    for count in 0.. {
+    while points.are_left() {
         let victim = stage.actor();
         victim.does("prepare");
         others.iter().for_each(|other| other.sleep_in("wait"));
         let stepper = victim.step_through(command);
-        let came = step(&stepper, count * stride);
+        points.send(&stepper);
         stepper.kill();
         victim.kill();
         if !others.is_empty() && stage.waits_rightly() {
@@ -67,43 +43,37 @@ fn sweep(participants: usize, stride: usize, command: &str) -> Ends {
         }
         let who: Vec<&Actor> = others.iter().chain([&spare]).collect();
         stage.goes_on_with(&who);
-        if came != Came::There {
-            println!(
-                "futex barrier of {participants}, {command}: killed at {} instructions, 0 stuck; {ends:?}",
-                count + 1
-            );
-            break;
-        }
     }
+    println!("futex barrier of {participants}, {command}: {points}, 0 stuck; {ends:?}");
     ends
 }
 
 #[test]
 fn killed_after_each_instruction_alone() {
-    assert!(sweep(1, 5, "step-wait").through > 40);
+    assert!(sweep(1, KillPoints::each(), "step-wait").through > 40);
 }
 
 #[test]
 fn the_last_of_two_killed_after_each_instruction() {
-    let ends = sweep(2, 5, "step-wait");
+    let ends = sweep(2, KillPoints::each(), "step-wait");
     assert!(ends.wait_on > 10 && ends.broken > 3 && ends.through > 10, "{ends:?}");
 }
 
 #[test]
 fn the_last_of_two_killed_in_a_timed_wait() {
-    let ends = sweep(2, 23, "step-timed");
+    let ends = sweep(2, KillPoints::changes(), "step-timed");
     assert!(ends.wait_on > 2 && ends.through > 2, "{ends:?}");
 }
 
 #[test]
 fn the_last_of_three_killed_after_each_instruction() {
-    let ends = sweep(3, 11, "step-wait");
-    assert!(ends.wait_on > 5 && ends.broken > 1 && ends.through > 5, "{ends:?}");
+    let ends = sweep(3, KillPoints::changes(), "step-wait");
+    assert!(ends.wait_on > 3 && ends.broken > 0 && ends.through > 3, "{ends:?}");
 }
 
 #[test]
 fn a_resetter_killed_while_two_wait() {
-    let ends = sweep(3, 11, "step-reset");
+    let ends = sweep(3, KillPoints::changes(), "step-reset");
     assert!(ends.wait_on > 5 && ends.broken > 5, "{ends:?}");
 }
 
@@ -113,11 +83,12 @@ fn the_first_of_two_killed_on_its_way_to_sleep() {
     let stage = Stage::new(2);
     let [other, spare] = [(); 2].map(|()| stage.actor());
     let (mut broken, mut not_arrived) = (0, 0);
-    for count in 0.. {
+    let mut points = KillPoints::changes();
+    while points.are_left() {
         let victim = stage.actor();
         victim.does("prepare");
         let stepper = victim.step_through("step-wait");
-        let came = step(&stepper, count * 19);
+        points.send(&stepper);
         let had_arrived = stage.barrier.waiting() == 1;
         stepper.kill();
         victim.kill();
@@ -130,12 +101,9 @@ fn the_first_of_two_killed_on_its_way_to_sleep() {
             not_arrived += 1;
         }
         stage.goes_on_with(&[&other, &spare]);
-        if came != Came::There {
-            println!("futex barrier, first of two: killed at {} instructions; {broken} broken", count + 1);
-            break;
-        }
     }
-    assert!(broken > 5 && not_arrived > 5);
+    println!("futex barrier, first of two: {points}, 0 stuck; {broken} broken");
+    assert!(broken > 2 && not_arrived > 2);
 }
 
 /// From the moment it is woken, through its way out.
@@ -143,8 +111,8 @@ fn the_first_of_two_killed_on_its_way_to_sleep() {
 fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
     let stage = Stage::new(3);
     let [other, last, spare] = [(); 3].map(|()| stage.actor());
-    let mut kills = 0;
-    loop {
+    let mut points = KillPoints::changes();
+    while points.are_left() {
         let victim = stage.actor();
         let stepper = victim.step_through("step-wait");
         stepper.run_until_asleep();
@@ -152,17 +120,13 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
         last.tell("wait");
         assert_eq!(last.end(), End::Leads);
         assert!(matches!(stepper.stopped(), Stop::Exit { .. }));
-        let came = step(&stepper, kills * 5);
+        points.send(&stepper);
         stepper.kill();
         victim.kill();
         assert_eq!(other.end(), End::Through);
         assert!(!stage.barrier.is_broken(), "it died after the round");
         stage.goes_on_with(&[&other, &last, &spare]);
-        kills += 1;
-        if came != Came::There {
-            break;
-        }
     }
-    println!("futex barrier, woken waiter: killed at {kills} instructions, 0 stuck");
-    assert!(kills > 10);
+    println!("futex barrier, woken waiter: {points}, 0 stuck");
+    assert!(points.kills() > 4);
 }

@@ -1,4 +1,4 @@
-//! Killed after each instruction.
+//! Killed after each instruction, or after each that changes what a kill leaves.
 //!
 //! The victim is stepped to the instruction, killed, and waited for: then the kernel has marked what it marks. What it
 //! owned at that moment must have been marked, what it didn't must not, and nobody may sleep beside a free lock.
@@ -6,61 +6,33 @@
 use std::sync::atomic::Ordering;
 
 use crate::actor::{Actor, Found, Stage};
+use crate::support::kill_points::KillPoints;
 use crate::support::schedule;
-use crate::support::stepper::{Stepper, Stop};
+use crate::support::stepper::Stop;
 
-/// How a victim stopped after some number of instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
-    /// At the instruction.
-    There,
-    /// To the end of what was to be stepped through, before it.
-    ToTheEnd,
-    /// To a call in which it sleeps.
-    ToSleep,
-}
-
-/// Steps `count` instructions, or to the end.
-fn step(stepper: &Stepper, count: usize) -> Came {
-    for _ in 0..count {
-        match stepper.step_or_sleep() {
-            Stop::Stepped => {}
-            Stop::Mark => return Came::ToTheEnd,
-            Stop::Asleep => return Came::ToSleep,
-            other => panic!("{other:?}"),
-        }
-    }
-    Came::There
-}
-
-/// Kills one victim after `first`, one after `first + stride`, … instructions of what `command` does; says how many
-/// were killed.
-fn kill_after_each(
-    stride: usize,
+/// Kills one victim at each of these points of what `command` does.
+fn kill_at(
+    points: &mut KillPoints,
     mut victim: impl FnMut() -> Actor,
     command: &str,
     mut killed: impl FnMut(u32, &mut dyn FnMut()),
-) -> usize {
-    for count in 0.. {
+) {
+    while points.are_left() {
         let victim = victim();
         let stepper = victim.step_through(command);
-        let came = step(&stepper, count * stride);
+        points.send(&stepper);
+        let tid = victim.tid;
         let mut parts = Some((stepper, victim));
-        let tid = parts.as_ref().map_or(0, |(_, victim)| victim.tid);
         killed(tid, &mut || {
             let (stepper, victim) = parts.take().unwrap();
             stepper.kill();
             victim.kill();
         });
-        if came != Came::There {
-            return count + 1;
-        }
     }
-    unreachable!()
 }
 
 /// One after each instruction, where nobody waits: what it owns is poisoned, and nothing else.
-fn sweep_alone(stride: usize, warm: &[&str], command: &str) {
+fn sweep_alone(mut points: KillPoints, warm: &[&str], command: &str) {
     let stage = Stage::new();
     let mut poisoned = 0;
     let victim = || {
@@ -68,7 +40,7 @@ fn sweep_alone(stride: usize, warm: &[&str], command: &str) {
         warm.iter().for_each(|command| _ = victim.ask(command));
         victim
     };
-    let kills = kill_after_each(stride, victim, command, |tid, kill| {
+    kill_at(&mut points, victim, command, |tid, kill| {
         let owned = [0, 1].map(|lock| stage.owner(lock) == tid);
         kill();
         for (lock, owned) in owned.into_iter().enumerate() {
@@ -77,25 +49,25 @@ fn sweep_alone(stride: usize, warm: &[&str], command: &str) {
             poisoned += usize::from(owned);
         }
     });
-    println!("futex mutex {command}, {warm:?} before: killed at {kills} instructions, {poisoned} poisoned, 0 stuck");
-    assert!(poisoned > 10 / stride && kills > poisoned / 2);
+    println!("futex mutex {command}, {warm:?} before: {points}, {poisoned} poisoned, 0 stuck");
+    assert!(poisoned > 3 && points.kills() > poisoned / 2);
 }
 
 const WARM: [&str; 2] = ["lock 0", "unlock 0"];
 
 #[test]
 fn killed_after_each_instruction_of_lock_and_unlock() {
-    sweep_alone(1, &WARM, "step-both 0");
+    sweep_alone(KillPoints::each(), &WARM, "step-both 0");
 }
 
 #[test]
 fn killed_in_a_threads_first_lock_and_unlock() {
-    sweep_alone(23, &[], "step-both 0");
+    sweep_alone(KillPoints::changes(), &[], "step-both 0");
 }
 
 #[test]
 fn killed_after_each_instruction_with_two_locks_released_in_the_order_taken() {
-    sweep_alone(1, &WARM, "step-two 0");
+    sweep_alone(KillPoints::each(), &WARM, "step-two 0");
 }
 
 #[test]
@@ -109,7 +81,8 @@ fn killed_after_each_instruction_of_an_unlock_that_wakes() {
         waiter.sleep_on("lock 0");
         victim
     };
-    let kills = kill_after_each(1, victim, "step-unlock 0", |tid, kill| {
+    let mut points = KillPoints::each();
+    kill_at(&mut points, victim, "step-unlock 0", |tid, kill| {
         let owned = stage.owner(0) == tid;
         kill();
         assert_ne!(stage.owner(0), tid, "not marked by the kernel");
@@ -119,9 +92,9 @@ fn killed_after_each_instruction_of_an_unlock_that_wakes() {
         stage.table.locks[0].clear_poison();
         poisoned += usize::from(owned);
     });
-    println!("futex mutex unlock, one sleeper: killed at {kills} instructions, {stuck} stuck");
+    println!("futex mutex unlock, one sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
-    assert!(poisoned > 10 && poisoned < kills);
+    assert!(poisoned > 10 && poisoned < points.kills());
 }
 
 #[test]
@@ -136,7 +109,8 @@ fn a_waiter_killed_on_its_way_to_sleep() {
         other.sleep_on("lock 0");
         victim
     };
-    let kills = kill_after_each(11, victim, "step-lock 0", |_, kill| {
+    let mut points = KillPoints::changes();
+    kill_at(&mut points, victim, "step-lock 0", |_, kill| {
         kill();
         owner.unlock(0);
         stuck += usize::from(stage.is_stranded(&other, 0, &[]));
@@ -144,7 +118,7 @@ fn a_waiter_killed_on_its_way_to_sleep() {
         other.unlock(0);
         stage.table.locks[1].clear_poison();
     });
-    println!("futex mutex lock, held, one other sleeper: killed at {kills} instructions, {stuck} stuck");
+    println!("futex mutex lock, held, one other sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
 }
 
@@ -153,8 +127,9 @@ fn a_waiter_killed_on_its_way_to_sleep() {
 fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
     let stage = Stage::new();
     let [owner, other] = [(); 2].map(|()| stage.actor());
-    let (mut stuck, mut poisoned, mut kills, mut missed) = (0, 0, 0, 0);
-    loop {
+    let (mut stuck, mut poisoned, mut missed) = (0, 0, 0);
+    let mut points = KillPoints::each();
+    while points.are_left() {
         let victim = stage.actor();
         assert_eq!(owner.takes("lock 0"), Found::Clean);
         let stepper = victim.step_through("step-both 0");
@@ -164,7 +139,9 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
         owner.unlock(0);
         // Somebody who looked up by himself just now changes the order; that round says less, and is done again.
         let met = stepper.stopped() == Stop::Exit { result: 0 } && schedule::sleeps(other.tid) == slept;
-        let came = if met { step(&stepper, kills * 3) } else { Came::There };
+        if met {
+            points.send(&stepper);
+        }
         let owned = stage.owner(0) == victim.tid;
         let tid = victim.tid;
         stepper.kill();
@@ -175,18 +152,15 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
         other.unlock(0);
         stage.table.locks[0].clear_poison();
         if met {
-            (kills, poisoned) = (kills + 1, poisoned + usize::from(owned));
+            poisoned += usize::from(owned);
         } else {
             missed += 1;
             assert!(missed < 1000, "the schedule is never met");
         }
-        if came != Came::There {
-            break;
-        }
     }
-    println!("futex mutex, woken waiter, one other sleeper: killed at {kills} instructions, {stuck} stuck");
+    println!("futex mutex, woken waiter, one other sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
-    assert!(poisoned > 10 && poisoned < kills);
+    assert!(poisoned > 10 && poisoned < points.kills());
 }
 
 #[test]
@@ -201,7 +175,8 @@ fn e12_a_recoverer_killed_after_each_instruction() {
         stage.table.repaired.store(0, Ordering::SeqCst);
         stage.actor()
     };
-    let kills = kill_after_each(37, victim, "step-recover 0", |tid, kill| {
+    let mut points = KillPoints::changes();
+    kill_at(&mut points, victim, "step-recover 0", |tid, kill| {
         let (owned, repaired) = (stage.owner(0) == tid, stage.table.repaired.load(Ordering::SeqCst) == 1);
         kill();
         assert_eq!(stage.owner(0), 0, "not marked by the kernel");
@@ -213,6 +188,6 @@ fn e12_a_recoverer_killed_after_each_instruction() {
         }
         done += usize::from(found == Found::Clean);
     });
-    println!("futex mutex lock_or_recover: killed at {kills} instructions, {again} left the poison, {done} repaired");
-    assert!(again > 10 && done > 0);
+    println!("futex mutex lock_or_recover: {points}, {again} left the poison, {done} repaired");
+    assert!(again > 3 && done > 0);
 }

@@ -8,6 +8,7 @@ use pshared::{Once, OnceLock, Shm};
 use super::{Cause, Error, LONG, ShmSafe, panic_once};
 use crate::support::child::{self, Child, Peer};
 use crate::support::claims::{Named, in_processes};
+use crate::support::kill_points::KillPoints;
 use crate::support::schedule;
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 use crate::support::stepper::{Stepper, Stop, mark};
@@ -261,26 +262,15 @@ impl Actor {
     }
 }
 
-/// Steps `count` instructions; whether it came so far.
-fn step(stepper: &Stepper, count: usize) -> bool {
-    for _ in 0..count {
-        match stepper.step_or_sleep() {
-            Stop::Stepped => {}
-            Stop::Mark | Stop::Asleep => return false,
-            other => panic!("{other:?}"),
-        }
-    }
-    true
-}
-
 #[test]
 fn killed_after_each_instruction_of_doing_it() {
     let (mut before, mut at_it, mut done) = (0, 0, 0);
-    for count in 0.. {
+    let mut points = KillPoints::each();
+    while points.are_left() {
         let stage = Stage::new();
         let victim = stage.actor();
         let stepper = victim.step_through("step call");
-        let goes_on = step(&stepper, count);
+        points.send(&stepper);
         let owned = stage.table().owner() == victim.tid;
         stepper.kill();
         victim.child.kill();
@@ -293,25 +283,23 @@ fn killed_after_each_instruction_of_doing_it() {
         } else {
             let mut told = None;
             table.once.call_once_force(|state| told = state.cause()).unwrap();
-            assert_eq!(told, owned.then_some(Cause::OwnerDied), "after {count} instructions");
+            assert_eq!(told, owned.then_some(Cause::OwnerDied), "{points}");
             *(if owned { &mut at_it } else { &mut before }) += 1;
         }
-        if !goes_on {
-            break;
-        }
     }
-    println!("call_once: killed before it {before} times, at it {at_it} times, after it {done} times");
+    println!("call_once: {points}: before it {before} times, at it {at_it} times, after it {done} times");
     assert!(before > 10 && at_it > 10 && done > 3);
 }
 
 #[test]
 fn killed_while_it_makes_a_value() {
     let (mut none, mut whole) = (0, 0);
-    for count in 0.. {
+    let mut points = KillPoints::each();
+    while points.are_left() {
         let stage = Stage::new();
         let victim = stage.actor();
         let stepper = victim.step_through("step value");
-        let goes_on = step(&stepper, count * 3);
+        points.send(&stepper);
         stepper.kill();
         victim.child.kill();
         let lock = &stage.table().lock;
@@ -324,11 +312,8 @@ fn killed_while_it_makes_a_value() {
         }
         let value = *lock.get_or_init(|| [8; 8]).unwrap();
         assert!(value == [7; 8] || value == [8; 8], "{value:?}");
-        if !goes_on {
-            break;
-        }
     }
-    println!("get_or_init: killed without a value {none} times, with one {whole} times");
+    println!("get_or_init: {points}: without a value {none} times, with one {whole} times");
     assert!(none > 10 && whole > 3);
 }
 
@@ -336,7 +321,8 @@ fn killed_while_it_makes_a_value() {
 #[test]
 fn killed_after_each_instruction_of_the_end_beside_sleepers() {
     let (mut replaced, mut done) = (0, 0);
-    for count in 0.. {
+    let mut points = KillPoints::each();
+    while points.are_left() {
         let stage = Stage::new();
         let [victim, waiter, doer] = [(); 3].map(|()| stage.actor());
         assert_eq!(victim.ask("begin, step to the end"), "begun");
@@ -345,14 +331,14 @@ fn killed_after_each_instruction_of_the_end_beside_sleepers() {
         doer.sleep_in("call");
         victim.tell("finish");
         assert_eq!(stepper.stopped(), Stop::Mark);
-        let goes_on = step(&stepper, count);
+        points.send(&stepper);
         let victim_id = victim.tid;
         stepper.kill();
         victim.child.kill();
         assert_ne!(stage.table().owner(), victim_id, "not marked by the kernel");
         // The one that was woken may be the waiter, which then wakes the other.
         let stranded = [&doer, &waiter, &doer].into_iter().all(|actor| stage.is_stranded(actor));
-        assert!(!stranded, "after {count} instructions");
+        assert!(!stranded, "{points}");
         match doer.child.peer.hear().as_str() {
             "did it after Some(OwnerDied)" => replaced += 1,
             "Ok(())" => done += 1,
@@ -360,21 +346,16 @@ fn killed_after_each_instruction_of_the_end_beside_sleepers() {
         }
         assert_eq!(waiter.child.peer.hear(), "Ok(())");
         assert_eq!(stage.table().effect.load(Ordering::SeqCst), WHOLE);
-        // What comes after it is done is not of interest for long.
-        if !goes_on || done == 50 {
-            break;
-        }
     }
-    println!("completing beside two sleepers: replaced {replaced} times, done {done} times");
+    println!("completing beside two sleepers: {points}: replaced {replaced} times, done {done} times");
     assert!(replaced > 10 && done > 3);
 }
 
 /// The kernel wakes a waiter for the dead, and that one dies too: whoever may do it is woken all the same.
 #[test]
 fn a_waiter_killed_after_each_instruction_since_it_was_woken_for_a_death() {
-    const STRIDE: usize = 3;
-    let (mut kills, mut missed) = (0, 0);
-    loop {
+    let (mut points, mut missed) = (KillPoints::each(), 0);
+    while points.are_left() {
         let stage = Stage::new();
         let [dead, victim, doer] = [(); 3].map(|()| stage.actor());
         assert_eq!(dead.ask("begin"), "begun");
@@ -385,23 +366,18 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken_for_a_death() {
         dead.child.kill();
         // Somebody who looked up by himself just now changes the order; that round says less, and is done again.
         let met = stepper.stopped() == Stop::Exit { result: 0 } && schedule::sleeps(doer.tid) == slept;
-        let goes_on = !met || step(&stepper, kills * STRIDE);
+        if met {
+            points.send(&stepper);
+        }
         stepper.kill();
         victim.child.kill();
-        assert!(!stage.is_stranded(&doer), "after {} instructions", kills * STRIDE);
+        assert!(!stage.is_stranded(&doer), "{points}");
         assert_eq!(doer.child.peer.hear(), "did it after Some(OwnerDied)");
-        if met {
-            kills += 1;
-        } else {
-            missed += 1;
-            assert!(missed < 1000, "the schedule is never met");
-        }
-        if !goes_on {
-            break;
-        }
+        missed += usize::from(!met);
+        assert!(missed < 1000, "the schedule is never met");
     }
-    println!("woken waiter, one other sleeper: killed at {kills} instructions, 0 stuck");
-    assert!(kills > 10);
+    println!("woken waiter, one other sleeper: {points}, 0 stuck");
+    assert!(points.kills() > 10);
 }
 
 #[test]

@@ -2,52 +2,24 @@
 //! have all of them, twice.
 
 use crate::actor::{Actor, Stage};
+use crate::support::kill_points::KillPoints;
 use crate::support::schedule;
-use crate::support::stepper::{Stepper, Stop};
+use crate::support::stepper::Stop;
 
-/// How a victim stopped after some number of instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
-    /// At the instruction.
-    There,
-    /// To the end of what was to be stepped through, before it.
-    ToTheEnd,
-    /// To a call in which it sleeps.
-    ToSleep,
-}
-
-/// Steps `count` instructions, or to the end.
-fn step(stepper: &Stepper, count: usize) -> Came {
-    for _ in 0..count {
-        match stepper.step_or_sleep() {
-            Stop::Stepped => {}
-            Stop::Mark => return Came::ToTheEnd,
-            Stop::Asleep => return Came::ToSleep,
-            other => panic!("{other:?}"),
-        }
-    }
-    Came::There
-}
-
-/// Kills one victim after `first`, one after `first + stride`, … instructions of `command`, and calls `killed` after each;
-/// says how many were killed.
-fn kill_after_each(stride: usize, victim: impl Fn() -> Actor, command: &str, mut killed: impl FnMut()) -> usize {
-    for count in 0.. {
+/// Kills one victim at each of these points of `command`, and calls `killed` after each.
+fn kill_at(points: &mut KillPoints, victim: impl Fn() -> Actor, command: &str, mut killed: impl FnMut()) {
+    while points.are_left() {
         let victim = victim();
         let stepper = victim.step_through(command);
-        let came = step(&stepper, count * stride);
+        points.send(&stepper);
         stepper.kill();
         victim.kill();
         killed();
-        if came != Came::There {
-            return count + 1;
-        }
     }
-    unreachable!()
 }
 
 /// Where nobody waits. The victim has used all permits before, so its thread is prepared.
-fn sweep_alone<const N: usize>(stride: usize, warm: bool, command: &str) {
+fn sweep_alone<const N: usize>(mut points: KillPoints, warm: bool, command: &str) {
     let stage = Stage::<N>::new();
     let victim = || {
         let victim = stage.actor();
@@ -57,34 +29,34 @@ fn sweep_alone<const N: usize>(stride: usize, warm: bool, command: &str) {
         }
         victim
     };
-    let kills = kill_after_each(stride, victim, command, || stage.adds_up(N));
-    println!("futex permits {command}, {N} permits: killed at {kills} instructions, 0 lost, 0 minted");
-    assert!(kills > 40 / stride);
+    kill_at(&mut points, victim, command, || stage.adds_up(N));
+    println!("futex permits {command}, {N} permits: {points}, 0 lost, 0 minted");
+    assert!(points.kills() > 10);
 }
 
 #[test]
 fn killed_after_each_instruction_of_acquire_and_release() {
-    sweep_alone::<2>(1, true, "step-acquire");
+    sweep_alone::<2>(KillPoints::each(), true, "step-acquire");
 }
 
 #[test]
 fn killed_after_each_instruction_of_try_and_release() {
-    sweep_alone::<1>(3, true, "step-try");
+    sweep_alone::<1>(KillPoints::each(), true, "step-try");
 }
 
 #[test]
 fn killed_after_each_instruction_of_timed_and_release() {
-    sweep_alone::<1>(3, true, "step-timed");
+    sweep_alone::<1>(KillPoints::each(), true, "step-timed");
 }
 
 #[test]
 fn killed_in_a_threads_first_acquire() {
-    sweep_alone::<2>(23, false, "step-acquire");
+    sweep_alone::<2>(KillPoints::changes(), false, "step-acquire");
 }
 
 #[test]
 fn killed_after_each_instruction_with_two_permits() {
-    sweep_alone::<2>(5, true, "step-two");
+    sweep_alone::<2>(KillPoints::each(), true, "step-two");
 }
 
 /// All that the victim had are free, and all sleepers that can have one get one, without looking up by themselves.
@@ -109,7 +81,8 @@ fn sweep_release<const N: usize>(sleepers: usize) {
         waiters.iter().for_each(|waiter| waiter.sleep_in("acquire"));
         victim
     };
-    let kills = kill_after_each(1, victim, "step-release", || {
+    let mut points = KillPoints::each();
+    kill_at(&mut points, victim, "step-release", || {
         everybody_goes_on(&stage, &waiters);
         if sleepers <= N {
             waiters.iter().for_each(|waiter| waiter.is_done());
@@ -127,8 +100,8 @@ fn sweep_release<const N: usize>(sleepers: usize) {
         }
         stage.adds_up(N);
     });
-    println!("futex permits release, {N} permits, {sleepers} sleepers: killed at {kills} instructions, 0 stuck");
-    assert!(kills > 30);
+    println!("futex permits release, {N} permits, {sleepers} sleepers: {points}, 0 stuck");
+    assert!(points.kills() > 30);
 }
 
 /// Which of them has got a permit.
@@ -169,24 +142,25 @@ fn a_waiter_killed_on_its_way_to_sleep() {
             other.sleep_in("acquire");
             victim
         };
-        let kills = kill_after_each(37, victim, command, || {
+        let mut points = KillPoints::changes();
+        kill_at(&mut points, victim, command, || {
             holder.does("release");
             everybody_goes_on(&stage, &[&other]);
             other.is_done();
             other.does("release");
             stage.adds_up(1);
         });
-        println!("futex permits {command}, held, one other sleeper: killed at {kills} instructions, 0 stuck");
-        assert!(kills > 20);
+        println!("futex permits {command}, held, one other sleeper: {points}, 0 stuck");
+        assert!(points.kills() > 5);
     }
 }
 
 /// From the moment it is woken, through taking the permit and giving it back, with or without somebody who is faster.
-fn sweep_woken(barged: bool, stride: usize) {
+fn sweep_woken(barged: bool) {
     let stage = Stage::<1>::new();
     let [holder, other, barger] = [(); 3].map(|()| stage.actor());
-    let (mut kills, mut missed) = (0, 0);
-    loop {
+    let (mut points, mut missed) = (KillPoints::changes(), 0);
+    while points.are_left() {
         let victim = stage.actor();
         holder.does("acquire");
         let stepper = victim.step_through("step-acquire");
@@ -199,7 +173,9 @@ fn sweep_woken(barged: bool, stride: usize) {
         if met && barged {
             barger.does("try");
         }
-        let came = if met { step(&stepper, kills * stride) } else { Came::There };
+        if met {
+            points.send(&stepper);
+        }
         stepper.kill();
         victim.kill();
         if met && barged {
@@ -209,28 +185,19 @@ fn sweep_woken(barged: bool, stride: usize) {
         other.is_done();
         other.does("release");
         stage.adds_up(1);
-        if met {
-            kills += 1;
-        } else {
-            missed += 1;
-            assert!(missed < 1000, "the schedule is never met");
-        }
-        if came != Came::There {
-            break;
-        }
+        missed += usize::from(!met);
+        assert!(missed < 1000, "the schedule is never met");
     }
-    println!(
-        "futex permits, woken waiter, one other sleeper, barged in {barged}: killed at {kills} instructions, 0 stuck"
-    );
-    assert!(kills > 20);
+    println!("futex permits, woken waiter, one other sleeper, barged in {barged}: {points}, 0 stuck");
+    assert!(points.kills() > 5);
 }
 
 #[test]
 fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
-    sweep_woken(false, 3);
+    sweep_woken(false);
 }
 
 #[test]
 fn a_waiter_killed_after_each_instruction_since_it_was_woken_and_another_was_faster() {
-    sweep_woken(true, 11);
+    sweep_woken(true);
 }

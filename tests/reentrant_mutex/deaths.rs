@@ -7,6 +7,7 @@ use pshared::Shm;
 use super::*;
 use crate::support::child;
 use crate::support::claims::{Named, in_processes, in_threads_and_processes};
+use crate::support::kill_points::KillPoints;
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 use crate::support::stepper::{Stepper, Stop, mark};
 
@@ -102,9 +103,7 @@ in_processes!(
     }
 );
 
-// Killed after every fifth instruction.
-
-const STRIDE: usize = 5;
+// Killed after each instruction.
 
 type Two = [pshared::ReentrantMutex<AtomicU64>; 2];
 
@@ -132,18 +131,19 @@ fn killed_while_it_takes_it_twice_and_gives_it_back_twice() {
     let named = Named::<Two>::create(|| [const { pshared::ReentrantMutex::new(AtomicU64::new(0)) }; 2]);
     let m = &named.shm[0];
     let (mut clean, mut poisoned) = (0, 0);
-    for count in 0.. {
+    let mut points = KillPoints::each();
+    while points.are_left() {
         let victim = child::spawn(TEST, "victim", &[&named.name]);
         let id: u32 = victim.peer.hear().parse().unwrap();
         let stepper = Stepper::seize(id);
         victim.peer.say("go");
         assert_eq!(stepper.stopped(), Stop::Mark);
-        let goes_on = (0..count * STRIDE).all(|_| stepper.step() == Stop::Stepped);
+        points.send(&stepper);
         let owned = m.owner().is_some_and(|owner| owner.tid == id);
         stepper.kill();
         victim.kill();
         assert!(!m.is_locked(), "not marked by the kernel");
-        assert_eq!(m.is_poisoned(), owned, "after {} instructions", count * STRIDE);
+        assert_eq!(m.is_poisoned(), owned, "{points}");
         // Whatever count it left, one guard is one guard, and two are two.
         m.clear_poison();
         let first = m.try_lock().unwrap();
@@ -153,10 +153,7 @@ fn killed_while_it_takes_it_twice_and_gives_it_back_twice() {
         drop(second);
         assert!(!m.is_locked());
         *(if owned { &mut poisoned } else { &mut clean }) += 1;
-        if !goes_on {
-            break;
-        }
     }
-    println!("killed at {} instructions, {poisoned} poisoned", clean + poisoned);
+    println!("futex reentrant mutex: {points}, {poisoned} poisoned");
     assert!(clean > 10 && poisoned > 30);
 }

@@ -1,37 +1,17 @@
-//! Killed after each instruction, or each of some: stepping is slow.
+//! Killed after each instruction, or after each that changes what a kill leaves.
 //!
 //! The victim is stepped to the instruction, killed, and waited for: then the kernel has marked what it marks. If it had
 //! the data for writing at that moment there must be poison, otherwise none; everybody who sleeps must come through, and
 //! the lock must be free.
 
 use crate::actor::{Actor, Found, Stage, run_until_asleep};
-use crate::support::stepper::{Stepper, Stop};
-
-/// How a victim stopped after some number of instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Came {
-    There,
-    ToTheEnd,
-    ToSleep,
-}
-
-/// Steps `count` instructions, or to the end.
-fn step(stepper: &Stepper, count: usize) -> Came {
-    for _ in 0..count {
-        match stepper.step_or_sleep() {
-            Stop::Stepped => {}
-            Stop::Mark => return Came::ToTheEnd,
-            Stop::Asleep => return Came::ToSleep,
-            other => panic!("{other:?}"),
-        }
-    }
-    Came::There
-}
+use crate::support::kill_points::KillPoints;
+use crate::support::stepper::Stop;
 
 /// What is swept: what the victim does before, what is stepped through, and what the others do.
 struct Sweep<'a> {
-    /// Instructions from one kill to the next.
-    stride: usize,
+    /// Where it is killed.
+    points: fn() -> KillPoints,
     /// What the victim does before.
     before: &'a [&'a str],
     /// What it is killed in.
@@ -49,8 +29,9 @@ impl Sweep<'_> {
         let stage = Stage::<READERS>::new();
         let owner = stage.actor();
         let sleepers: Vec<Actor> = self.sleepers.iter().map(|_| stage.actor()).collect();
-        let (mut poisoned, mut kills, mut missed) = (0, 0, 0);
-        loop {
+        let (mut poisoned, mut missed) = (0, 0);
+        let mut points = (self.points)();
+        while points.are_left() {
             let victim = stage.actor();
             if self.owner.is_some() {
                 assert_eq!(victim.takes("pass-read"), Found::Clean); // its first lock prepares the thread
@@ -74,7 +55,7 @@ impl Sweep<'_> {
                 self.others_sleep(&sleepers);
                 victim.step_through(self.command)
             };
-            let came = step(&stepper, kills * self.stride);
+            points.send(&stepper);
             let (tid, writing) = (victim.tid, stage.is_writing(victim.tid));
             stepper.kill();
             victim.kill();
@@ -87,19 +68,15 @@ impl Sweep<'_> {
             // Where the victim is woken, others are too, and may have been in and out before it.
             let fits = |found: &Found| *found == expected || self.woken && *found == Found::Clean;
             assert!(found.iter().all(fits), "{expected:?} was expected: {found:?}");
-            assert_eq!(stage.must_be_free(), expected, "after {} instructions", kills * self.stride);
-            kills += 1;
+            assert_eq!(stage.must_be_free(), expected, "{points}");
             poisoned += usize::from(writing);
-            if came != Came::There {
-                break;
-            }
         }
         let fresh = stage.actor();
         for command in ["pass-read", "pass-write", "pass-read", "pass-write", "pass-upgradable"] {
             assert_eq!(fresh.takes(command), Found::Clean);
         }
-        println!("futex rwlock {name}: killed at {kills} instructions, {poisoned} poisoned, 0 stuck, {missed} missed");
-        assert!(kills > 2, "nothing was stepped through");
+        println!("futex rwlock {name}: {points}, {poisoned} poisoned, 0 stuck, {missed} missed");
+        assert!(points.kills() > 2, "nothing was stepped through");
     }
 
     fn others_sleep(&self, sleepers: &[Actor]) {
@@ -108,32 +85,32 @@ impl Sweep<'_> {
 }
 
 const ALONE: Sweep<'static> =
-    Sweep { stride: 1, before: &["pass-read"], command: "", owner: None, sleepers: &[], woken: false };
+    Sweep { points: KillPoints::each, before: &["pass-read"], command: "", owner: None, sleepers: &[], woken: false };
 
 #[test]
 fn killed_in_a_read_and_its_unlock() {
-    Sweep { command: "pass-read", stride: 5, ..ALONE }.run::<64>("read and unlock");
+    Sweep { command: "pass-read", ..ALONE }.run::<64>("read and unlock");
 }
 
 #[test]
 fn killed_in_a_write_and_its_unlock() {
-    Sweep { command: "pass-write", stride: 5, ..ALONE }.run::<64>("write and unlock");
+    Sweep { command: "pass-write", ..ALONE }.run::<64>("write and unlock");
 }
 
 #[test]
 fn killed_in_a_threads_first_read() {
-    Sweep { command: "pass-read", before: &[], stride: 29, ..ALONE }.run::<64>("first read");
+    Sweep { command: "pass-read", before: &[], points: KillPoints::changes, ..ALONE }.run::<64>("first read");
 }
 
 #[test]
 fn killed_in_reads_inside_reads() {
-    Sweep { command: "pass-nested", stride: 13, ..ALONE }.run::<64>("nested reads");
+    Sweep { command: "pass-nested", ..ALONE }.run::<64>("nested reads");
 }
 
 #[test]
 fn killed_in_turns_of_one_kind_into_another() {
-    Sweep { command: "turns", stride: 499, ..ALONE }.run::<64>("upgrades and downgrades");
-    Sweep { command: "turns", stride: 797, ..ALONE }.run::<1>("upgrades and downgrades, one place");
+    Sweep { command: "turns", points: KillPoints::changes, ..ALONE }.run::<64>("upgrades and downgrades");
+    Sweep { command: "turns", points: KillPoints::changes, ..ALONE }.run::<1>("upgrades and downgrades, one place");
 }
 
 /// Everybody who can wait behind a writer.
@@ -141,17 +118,23 @@ const BEHIND_A_WRITER: &[&str] = &["pass-read", "pass-write", "pass-read", "pass
 
 #[test]
 fn killed_while_a_writer_unlocks_with_sleepers_of_each_kind() {
-    let sweep = Sweep { command: "unlock", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 29, ..ALONE };
+    let sweep = Sweep {
+        command: "unlock",
+        before: &["write"],
+        sleepers: BEHIND_A_WRITER,
+        points: KillPoints::changes,
+        ..ALONE
+    };
     sweep.run::<64>("unlock of a writer, four sleepers");
-    Sweep { sleepers: &["pass-read"], stride: 29, ..sweep }.run::<64>("unlock of a writer, a reader asleep");
-    Sweep { sleepers: &["pass-write"], stride: 29, ..sweep }.run::<64>("unlock of a writer, a writer asleep");
-    Sweep { stride: 41, ..sweep }.run::<1>("unlock of a writer, four sleepers, one place");
+    Sweep { sleepers: &["pass-read"], ..sweep }.run::<64>("unlock of a writer, a reader asleep");
+    Sweep { sleepers: &["pass-write"], ..sweep }.run::<64>("unlock of a writer, a writer asleep");
+    Sweep { ..sweep }.run::<1>("unlock of a writer, four sleepers, one place");
 }
 
 #[test]
 fn killed_while_a_reader_unlocks_with_sleepers_of_each_kind() {
     let sleepers = &["pass-write", "pass-read", "pass-write", "pass-upgradable"];
-    let sweep = Sweep { command: "unlock", before: &["read"], sleepers, stride: 17, ..ALONE };
+    let sweep = Sweep { command: "unlock", before: &["read"], sleepers, points: KillPoints::changes, ..ALONE };
     sweep.run::<64>("unlock of a reader, four sleepers");
     let sleepers = &["pass-read", "pass-read", "pass-write"];
     Sweep { sleepers, ..sweep }.run::<1>("unlock of a reader, two readers too many and a writer");
@@ -159,30 +142,44 @@ fn killed_while_a_reader_unlocks_with_sleepers_of_each_kind() {
 
 #[test]
 fn killed_while_a_writer_turns_into_another_kind_with_sleepers() {
-    let sweep = Sweep { command: "downgrade", before: &["write"], sleepers: BEHIND_A_WRITER, stride: 71, ..ALONE };
+    let sweep = Sweep {
+        command: "downgrade",
+        before: &["write"],
+        sleepers: BEHIND_A_WRITER,
+        points: KillPoints::changes,
+        ..ALONE
+    };
     sweep.run::<64>("downgrade, four sleepers");
     Sweep { command: "open", ..sweep }.run::<64>("downgrade to upgradable, four sleepers");
-    Sweep { stride: 41, ..sweep }.run::<1>("downgrade, four sleepers, one place");
+    Sweep { ..sweep }.run::<1>("downgrade, four sleepers, one place");
 }
 
 #[test]
 fn killed_while_an_upgradable_reader_goes_with_sleepers() {
     let before = &["upgradable"];
     let sleepers = &["pass-write", "pass-upgradable"];
-    let sweep = Sweep { command: "unlock", before, sleepers, stride: 29, ..ALONE };
+    let sweep = Sweep { command: "unlock", before, sleepers, points: KillPoints::changes, ..ALONE };
     sweep.run::<64>("unlock of an upgradable reader, two sleepers");
     Sweep { command: "upgrade", ..sweep }.run::<64>("upgrade, two sleepers");
-    Sweep { command: "upgrade", owner: Some("read"), stride: 53, ..sweep }.run::<64>("upgrade behind a reader");
+    Sweep { command: "upgrade", owner: Some("read"), ..sweep }.run::<64>("upgrade behind a reader");
 }
 
 #[test]
 fn a_waiter_killed_on_its_way_to_sleep() {
     for command in ["read", "write", "upgradable", "timed-read", "timed-write"] {
         let sleepers = &["pass-write", "pass-read"];
-        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 211, woken: false };
+        let sweep =
+            Sweep { command, owner: Some("write"), before: &[], sleepers, points: KillPoints::changes, woken: false };
         sweep.run::<64>(&format!("{command} behind a writer, two sleepers"));
     }
-    let sweep = Sweep { command: "write", owner: Some("read"), before: &[], sleepers: &[], stride: 211, woken: false };
+    let sweep = Sweep {
+        command: "write",
+        owner: Some("read"),
+        before: &[],
+        sleepers: &[],
+        points: KillPoints::changes,
+        woken: false,
+    };
     sweep.run::<64>("write behind a reader");
     Sweep { command: "read", ..sweep }.run::<1>("read without a place");
 }
@@ -195,11 +192,19 @@ fn a_waiter_killed_since_it_was_woken() {
         ("pass-write", &["pass-read", "pass-write"]),
         ("pass-upgradable", &["pass-read", "pass-write"]),
     ] {
-        let sweep = Sweep { command, owner: Some("write"), before: &[], sleepers, stride: 199, woken: true };
+        let sweep =
+            Sweep { command, owner: Some("write"), before: &[], sleepers, points: KillPoints::changes, woken: true };
         sweep.run::<64>(&format!("woken {command} behind a writer, two sleepers"));
     }
     let sleepers: &[&str] = &["pass-write"];
-    let sweep = Sweep { command: "pass-write", owner: Some("read"), before: &[], sleepers, stride: 199, woken: true };
+    let sweep = Sweep {
+        command: "pass-write",
+        owner: Some("read"),
+        before: &[],
+        sleepers,
+        points: KillPoints::changes,
+        woken: true,
+    };
     sweep.run::<64>("woken write behind a reader, one sleeper");
     Sweep { command: "pass-read", ..sweep }.run::<1>("woken read without a place, one sleeper");
 }

@@ -3,9 +3,11 @@
 
 pub mod child;
 pub mod claims;
+pub mod kill_points;
 pub mod no_waitv;
 pub mod place;
 pub mod plans;
+pub mod remains;
 pub mod schedule;
 pub mod state;
 pub mod stepper;

@@ -10,15 +10,26 @@ use std::marker::PhantomData;
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::schedule;
+use super::remains::{Place, Remains};
+use super::schedule::{self, Pinned};
+
+/// So often is looked for a stop before the first pause.
+const SOON: usize = 50;
 
 /// In the stepped process: stops here until the stepper goes on.
+#[inline(always)]
 pub fn mark() {
-    raise(Signal::SIGSTOP).unwrap();
+    // SAFETY: the tracer, which there must be, swallows the trap.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::asm!("int3");
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    nix::sys::signal::raise(Signal::SIGSTOP).unwrap();
 }
 
 pub struct Stepper {
@@ -108,8 +119,73 @@ impl Stepper {
         None
     }
 
+    /// The address of the next instruction; 0 on machines where that can't be told.
+    pub fn address(&self) -> u64 {
+        #[cfg(target_arch = "x86_64")]
+        return ptrace::getregs(self.tid).unwrap().rip;
+        #[cfg(not(target_arch = "x86_64"))]
+        0
+    }
+
+    /// Keeps the thread and its tracer on one processor, where a step takes a third of the time.
+    pub fn beside(&self) -> [Pinned; 2] {
+        let here = [nix::sched::sched_getcpu().unwrap()];
+        [Pinned::to(0, &here), Pinned::to(self.tid.as_raw() as u32, &here)]
+    }
+
+    /// What its thread would leave if it were killed now.
+    pub fn remains(&self) -> Remains {
+        Remains::of(self.tid)
+    }
+
+    /// Lets the stopped thread run until it comes to an instruction for the `visit`th time, counting the one before which
+    /// it stands. [`Stop::Stepped`] if it does; otherwise it comes to a mark or sleeps.
+    #[cfg(target_arch = "x86_64")]
+    pub fn run_to(&self, place: &Place, visit: usize) -> Stop {
+        let at = place.address(self.tid);
+        let mut visits = usize::from(self.address() == at);
+        if visits == 1 && visit > 1 {
+            // Past the instruction that a breakpoint would stop it before again.
+            match self.step_or_sleep() {
+                Stop::Stepped => {}
+                other => return other,
+            }
+        }
+        self.set_breakpoint(Some(at));
+        let mut stop = Stop::Stepped;
+        while visits < visit && stop == Stop::Stepped {
+            ptrace::cont(self.tid, None).unwrap();
+            stop = self.sleeps_or_stops().unwrap_or(Stop::Asleep);
+            visits += 1;
+        }
+        if stop != Stop::Asleep {
+            self.set_breakpoint(None);
+        }
+        stop
+    }
+
+    /// The same where all addresses are said to be 0: every instruction is a visit.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn run_to(&self, _: &Place, visit: usize) -> Stop {
+        (1..visit).map(|_| self.step_or_sleep()).find(|stop| *stop != Stop::Stepped).unwrap_or(Stop::Stepped)
+    }
+
+    /// Has the processor stop the thread before the instruction at that address, or nowhere.
+    #[cfg(target_arch = "x86_64")]
+    fn set_breakpoint(&self, at: Option<u64>) {
+        let register = |number: usize| {
+            let offset = std::mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>();
+            std::ptr::without_provenance_mut(offset)
+        };
+        if let Some(at) = at {
+            ptrace::write_user(self.tid, register(0), at as i64).unwrap();
+        }
+        // Local, of one byte, for execution.
+        ptrace::write_user(self.tid, register(7), i64::from(at.is_some())).unwrap();
+    }
+
     /// Whether the next instruction may be a system call.
-    fn is_at_syscall(&self) -> bool {
+    pub fn is_at_syscall(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
             let at = ptrace::getregs(self.tid).unwrap().rip;
@@ -146,11 +222,20 @@ impl Stepper {
     /// Waits until the running thread sleeps on a futex, or comes to a stop first.
     fn sleeps_or_stops(&self) -> Option<Stop> {
         let mut stop = None;
-        schedule::wait_until("the stepped thread stops or sleeps", || {
-            match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
-                WaitStatus::StillAlive => {}
-                status => stop = Some(self.read(status)),
+        let look = || match waitpid(self.tid, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)).unwrap() {
+            WaitStatus::StillAlive => None,
+            status => Some(self.read(status)),
+        };
+        // Mostly it stops soon.
+        for _ in 0..SOON {
+            stop = look();
+            if stop.is_some() {
+                return stop;
             }
+            std::thread::yield_now();
+        }
+        schedule::wait_until("the stepped thread stops or sleeps", || {
+            stop = look();
             stop.is_some() || schedule::is_asleep(self.tid.as_raw() as u32)
         });
         stop
@@ -169,7 +254,10 @@ impl Stepper {
 
     fn read(&self, status: WaitStatus) -> Stop {
         match status {
-            WaitStatus::Stopped(_, Signal::SIGTRAP) => Stop::Stepped,
+            WaitStatus::Stopped(_, Signal::SIGTRAP) => {
+                let is_mark = ptrace::getsiginfo(self.tid).unwrap().si_code == libc::SI_KERNEL;
+                if is_mark { Stop::Mark } else { Stop::Stepped }
+            }
             WaitStatus::Stopped(_, Signal::SIGSTOP) => Stop::Mark,
             WaitStatus::PtraceSyscall(_) => self.syscall(),
             other => panic!("the stepped process ended or was interrupted: {other:?}"),
