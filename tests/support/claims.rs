@@ -31,6 +31,7 @@ macro_rules! for_every_backend {
         $crate::support::claims::for_every_backend! { @backend futex Futex $($in_cells)* $($anywhere)* }
         $crate::support::claims::for_every_backend! { @backend posix Posix $($in_cells)* }
     };
+    (@backend $module:ident $backend:ident) => {};
     (@backend $module:ident $backend:ident $($items:tt)*) => {
         mod $module {
             use super::*;
