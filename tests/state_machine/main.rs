@@ -28,7 +28,8 @@ macro_rules! state_machine {
             $crate::support::claims::for_every_backend! {
                 #[test]
                 fn processes() {
-                    $crate::support::plans::check::<$subject<Backend>>(concat!(module_path!(), "::processes"), $cases);
+                    let name = concat!(module_path!(), "::processes");
+                    $crate::support::plans::check::<$subject<Backend>, Backend>(name, $cases);
                 }
             }
         }
@@ -40,10 +41,11 @@ pub(crate) use state_machine;
 macro_rules! state_machine_on_futexes {
     ($name:ident, $subject:ident, cases = $cases:literal) => {
         mod $name {
+            use pshared::futex::Futex;
             #[test]
             fn processes() {
                 let name = concat!(module_path!(), "::processes");
-                $crate::support::plans::check::<super::$subject<pshared::futex::Futex>>(name, $cases);
+                $crate::support::plans::check::<super::$subject<Futex>, Futex>(name, $cases);
             }
         }
     };

@@ -171,10 +171,15 @@ pub(crate) use {
     anywhere, for_every_backend, in_processes, in_processes_with_private_memory, in_threads_and_processes,
 };
 
+/// Whether the kernel tells of a death by the time that the process has ended; elsewhere whoever waits, or comes, finds out.
+pub fn tells_of_deaths<B: Backend>() -> bool {
+    matches!(B::NAME, "futex" | "pthread")
+}
+
 /// What a death that is over brings about: at once where the kernel tells of deaths, elsewhere as soon as somebody finds out.
 #[track_caller]
 pub fn eventually<B: Backend>(what: &str, mut reached: impl FnMut() -> bool) {
-    if matches!(B::NAME, "futex" | "pthread") {
+    if tells_of_deaths::<B>() {
         assert!(reached(), "{what}: not marked by the kernel");
     } else {
         wait_until(what, reached);
