@@ -31,8 +31,8 @@ pub enum Error {
         advice: &'static str,
     },
 
-    /// A name, path or key that no region can have.
-    #[error("{name:?} can't name a region: {why}")]
+    /// A name, path or key that no region, or no semaphore, can have.
+    #[error("{name:?} can't be used as a name: {why}")]
     InvalidName {
         /// The name as it was given.
         name: Box<str>,

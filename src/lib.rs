@@ -140,7 +140,7 @@ pub mod futex {
 
 /// The types on POSIX semaphores.
 pub mod posix {
-    pub use crate::backend::posix::Posix;
+    pub use crate::backend::posix::{NamedSemaphore, Posix};
 
     family!("POSIX semaphores", Posix);
 }

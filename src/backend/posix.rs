@@ -1,13 +1,23 @@
 //! The backend on POSIX semaphores: a `sem_t` in the cell is the bell of primitives whose owners are watched.
 
 mod bell;
+mod named;
 
 pub(crate) use bell::SemBell;
+pub use named::NamedSemaphore;
 
 use super::watched;
 use crate::backend::Backend;
 
 /// The backend on POSIX semaphores.
+///
+/// They have no owners and tell of no death. So what owns something here is a thread's name in a word, which others look
+/// after, and a semaphore in the cell only wakes them: what is lost with somebody who is killed costs 50 ms.
+///
+/// A [`Semaphore`](crate::posix::Semaphore) isn't a bare `sem_t` either, and no C program can post it: a `sem_t` takes one
+/// permit at a time, so posting several would be several steps, with a death in between; it has no maximum below 2^31 - 1;
+/// and one that was scribbled over can't be told. To share a count with a program in C, take a
+/// [`NamedSemaphore`](crate::posix::NamedSemaphore).
 #[derive(Debug)]
 pub enum Posix {}
 
@@ -17,8 +27,8 @@ impl Backend for Posix {
     type Semaphore = watched::semaphore::Semaphore<SemBell>;
     type Event = watched::event::Event<SemBell>;
     type Condvar = watched::condvar::Condvar<SemBell>;
-    type Permits<const N: usize> = crate::backend::futex::permits::Slots<N>;
-    type Barrier<const N: usize> = crate::backend::futex::barrier::Rounds<N>;
-    type Once = crate::backend::futex::once::OnceWord;
+    type Permits<const N: usize> = watched::permits::Permits<SemBell, N>;
+    type Barrier<const N: usize> = watched::barrier::Barrier<SemBell, N>;
+    type Once = watched::once::Once<SemBell>;
     type RwLock<const READERS: usize> = crate::backend::futex::rwlock::RwLock<READERS>;
 }

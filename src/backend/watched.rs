@@ -5,12 +5,15 @@
 //! waits sleeps in slices ([`waiting`]) and looks whether the owner still exists. So a death is noticed within a slice,
 //! and every wake-up that is lost with somebody who is killed costs one.
 
+pub(crate) mod barrier;
 pub(crate) mod bell;
 pub(crate) mod condvar;
 pub(crate) mod event;
 mod identity;
 pub(crate) mod mutex;
+pub(crate) mod once;
 mod owner;
+pub(crate) mod permits;
 pub(crate) mod semaphore;
 mod waiting;
 

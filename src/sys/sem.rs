@@ -1,8 +1,9 @@
-//! Unnamed POSIX semaphores: sem_init(3) and its kin, always process-shared.
+//! POSIX semaphores: unnamed ones, sem_init(3) and its kin, always process-shared; named ones, sem_open(3).
 
 use std::cell::UnsafeCell;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -101,4 +102,67 @@ impl Sem {
         checked(unsafe { libc::sem_getvalue(self.as_ptr(), &mut value) })?;
         Ok(u32::try_from(value).unwrap_or(0))
     }
+}
+
+/// The most that `sem_post` counts to: `SEM_VALUE_MAX` of Linux's libcs, which the libc crate doesn't have.
+pub(crate) const VALUE_MAX: u32 = i32::MAX as u32;
+
+/// What becomes of the one that exists already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Existing {
+    /// It is opened, and no new one is made.
+    Opened,
+    /// EEXIST (`O_EXCL`).
+    Refused,
+}
+
+/// What `sem_open` gave; `sem_close` when dropped.
+#[derive(Debug)]
+pub(crate) struct NamedSem(NonNull<libc::sem_t>);
+
+// SAFETY: every use is by functions that are made for concurrent use, by any thread.
+unsafe impl Send for NamedSem {}
+// SAFETY: as above.
+unsafe impl Sync for NamedSem {}
+
+impl NamedSem {
+    /// `sem_open` without `O_CREAT`.
+    pub(crate) fn open(name: &CStr) -> Result<NamedSem, Errno> {
+        // SAFETY: a C string; without O_CREAT there are no more arguments.
+        NamedSem::opened(unsafe { libc::sem_open(name.as_ptr(), 0) })
+    }
+
+    /// `sem_open` with `O_CREAT`.
+    pub(crate) fn create(name: &CStr, existing: Existing, mode: u32, value: u32) -> Result<NamedSem, Errno> {
+        let flags = match existing {
+            Existing::Opened => libc::O_CREAT,
+            Existing::Refused => libc::O_CREAT | libc::O_EXCL,
+        };
+        // SAFETY: a C string; with O_CREAT a mode_t, an unsigned int as it is passed here, and an unsigned int.
+        NamedSem::opened(unsafe { libc::sem_open(name.as_ptr(), flags, mode, value) })
+    }
+
+    fn opened(sem: *mut libc::sem_t) -> Result<NamedSem, Errno> {
+        // SEM_FAILED is null on Linux's libcs.
+        NonNull::new(sem).map(NamedSem).ok_or_else(Errno::last)
+    }
+
+    /// The semaphore.
+    pub(crate) fn sem(&self) -> &Sem {
+        // SAFETY: open, so initialised and mapped as long as `self` lives; Sem is transparent over a sem_t, and shared.
+        unsafe { self.0.cast::<Sem>().as_ref() }
+    }
+}
+
+impl Drop for NamedSem {
+    fn drop(&mut self) {
+        // SAFETY: open, and not used after this. It fails on what isn't open only.
+        unsafe { libc::sem_close(self.0.as_ptr()) };
+    }
+}
+
+/// `sem_unlink`.
+pub(crate) fn unlink(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: a C string.
+    checked(unsafe { libc::sem_unlink(name.as_ptr()) })
 }

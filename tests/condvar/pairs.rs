@@ -31,28 +31,31 @@ fn ping<B: Backend>(value: &Mutex<u64, B>, changed: &Condvar<B>) {
 }
 
 for_every_backend! {
-    #[test]
-    fn a_condvar_in_a_cell_serves_a_lock_outside() {
-        let _watchdog = watch(module_path!());
-        let named = Named::create(Room::<Backend>::new);
-        ping(&Mutex::new(0), &named.shm.changed);
-        ping(&named.shm.value, &named.shm.changed);
-    }
+    in_cells {}
+    anywhere {
+        #[test]
+        fn a_condvar_in_a_cell_serves_a_lock_outside() {
+            let _watchdog = watch(module_path!());
+            let named = Named::create(Room::<Backend>::new);
+            ping(&Mutex::new(0), &named.shm.changed);
+            ping(&named.shm.value, &named.shm.changed);
+        }
 
-    #[test]
-    fn a_condvar_outside_serves_a_lock_in_a_cell() {
-        let _watchdog = watch(module_path!());
-        let named = Named::create(Room::<Backend>::new);
-        ping(&named.shm.value, &Condvar::new());
-        ping(&named.shm.value, &named.shm.changed);
-    }
+        #[test]
+        fn a_condvar_outside_serves_a_lock_in_a_cell() {
+            let _watchdog = watch(module_path!());
+            let named = Named::create(Room::<Backend>::new);
+            ping(&named.shm.value, &Condvar::new());
+            ping(&named.shm.value, &named.shm.changed);
+        }
 
-    #[test]
-    fn a_lock_of_unsized_data_can_wait() {
-        let _watchdog = watch(module_path!());
-        let lock: Arc<Mutex<[u8], Backend>> = Arc::new(Mutex::new([1, 2, 3]));
-        let (guard, _) = Condvar::new().wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
-        assert_eq!(*guard, [1, 2, 3]);
+        #[test]
+        fn a_lock_of_unsized_data_can_wait() {
+            let _watchdog = watch(module_path!());
+            let lock: Arc<Mutex<[u8], Backend>> = Arc::new(Mutex::new([1, 2, 3]));
+            let (guard, _) = Condvar::new().wait_timeout(lock.lock().unwrap(), Duration::from_millis(1)).unwrap();
+            assert_eq!(*guard, [1, 2, 3]);
+        }
     }
 }
 

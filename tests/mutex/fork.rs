@@ -9,7 +9,7 @@ use pshared::generic::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::*;
 
-use crate::support::claims::in_processes;
+use crate::support::claims::{in_processes, in_processes_with_private_memory};
 use crate::support::state::wait_until_asleep_in_a_lock;
 
 /// Runs `body` in a forked child, which must come to its end.
@@ -105,7 +105,7 @@ in_processes!(
     }
 );
 
-in_processes!(
+in_processes_with_private_memory!(
     a_childs_copy_of_a_private_lock_that_was_held_is_poisoned,
     Mutex<u64, B> = Mutex::new(0),
     workers = 1,

@@ -44,8 +44,9 @@ anywhere!(a_guard_is_its_data, Mutex<[u8; 4], B> = Mutex::new([1, 2, 3, 4]), |m|
     guard[0] = 9;
     assert_eq!((*guard, guard.len(), guard.iter().max()), ([9, 2, 3, 4], 4, Some(&9)));
     assert_eq!(format!("{guard:?}"), "[9, 2, 3, 4]");
-    drop(guard);
-    let number: Mutex<u64, B> = Mutex::new(12);
+});
+
+anywhere!(a_guard_is_shown_as_its_data, Mutex<u64, B> = Mutex::new(12), |number| {
     assert_eq!(format!("{:>4}", number.lock().unwrap()), "  12");
     let shown = MutexGuard::map(number.lock().unwrap(), |n| n);
     assert_eq!(format!("{shown} {shown:?}"), "12 12");

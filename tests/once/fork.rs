@@ -4,7 +4,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 use super::*;
-use crate::support::claims::in_processes;
+use crate::support::claims::{in_processes, in_processes_with_private_memory};
 
 /// Runs `body` in a forked child, which must come to its end.
 fn in_a_fork(body: impl FnOnce()) {
@@ -117,7 +117,7 @@ in_processes!(
     }
 );
 
-in_processes!(
+in_processes_with_private_memory!(
     /// The one at work doesn't exist in the child, whose copy of the memory is its own.
     a_childs_copy_of_a_private_one_that_was_begun_is_begun_anew,
     Once<B> = Once::new(),

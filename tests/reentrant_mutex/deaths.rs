@@ -64,9 +64,9 @@ in_processes!(
 in_processes!(
     /// U3 of the list of hazards: neither lock nor count is the child's.
     a_child_that_drops_inherited_guards_unlocks_nothing,
-    Lock<B> = lock_around(0),
+    [Lock<B>; 2] = [const { lock_around(0) }; 2],
     workers = 1,
-    |m, me| {
+    |[m, own], me| {
         let mut guards = vec![m.lock().unwrap(), m.lock().unwrap()];
         // SAFETY: the other threads of this process wait for this one and hold nothing.
         match unsafe { fork() }.unwrap() {
@@ -78,7 +78,6 @@ in_processes!(
                     assert!(m.is_locked());
                     assert!(matches!(m.try_lock(), Err(LockError::WouldBlock)));
                     assert!(matches!(m.try_lock_for(Duration::from_millis(5)), Err(LockError::TimedOut)));
-                    let own: Lock<B> = lock_around(0);
                     drop((own.lock().unwrap(), own.lock().unwrap()));
                     assert!(!own.is_locked());
                 }));
@@ -94,7 +93,7 @@ in_processes!(
         guards.pop();
         assert!(!m.is_locked());
     },
-    |m, workers| {
+    |[m, _], workers| {
         workers[0].expect("one guard left");
         assert!(matches!(m.try_lock(), Err(LockError::WouldBlock)));
         workers[0].say("let go");

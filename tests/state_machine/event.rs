@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use pshared::backend::WaitAny;
-use pshared::generic::{Event, Waitable, wait_any};
+use pshared::backend::Backend;
+use pshared::generic::{Event, Waitable};
 use pshared::{Error, Result};
 
-use super::{BRIEF, LONG, state_machine};
+use super::{Alone, BRIEF, Company, LONG, Together, state_machine, state_machine_on_futexes};
 use crate::support::plans::{Expected, Subject};
 
-state_machine!(one_of_each_kind, Events, cases = 64);
+/// Each waited for alone.
+type EventsAlone<B> = Events<B, Alone>;
+/// Waited for together as well.
+type EventsTogether<B> = Events<B, Together>;
+
+state_machine!(one_of_each_kind, EventsAlone, cases = 64);
+state_machine_on_futexes!(any_of_one_of_each_kind, EventsTogether, cases = 64);
 
 /// The number of the one that resets itself; the other one is manual.
 const AUTO: usize = 0;
@@ -31,19 +37,45 @@ enum Op {
 }
 use Op::*;
 
-struct Events<B: WaitAny> {
+/// The last three for those who wait for several.
+const ALL: &[Op] = &[
+    Wait(0),
+    Wait(0),
+    Wait(0),
+    Wait(1),
+    Wait(1),
+    WaitForLong(0),
+    WaitForLong(1),
+    Try(0),
+    Try(1),
+    WaitBriefly(0),
+    WaitBriefly(1),
+    Set(0),
+    Set(0),
+    Set(1),
+    Reset(0),
+    Reset(1),
+    WaitAnew,
+    WaitAnew,
+    WaitAnew,
+    WaitForAny,
+    WaitForAny,
+    WaitForAnyBriefly,
+];
+
+struct Events<B: Backend, C: Company<B>> {
     set: [bool; 2],
     waiting: Vec<(usize, Op)>,
-    backend: std::marker::PhantomData<B>,
+    company: std::marker::PhantomData<(B, C)>,
 }
 
-impl<B: WaitAny> Default for Events<B> {
+impl<B: Backend, C: Company<B>> Default for Events<B, C> {
     fn default() -> Self {
-        Events { set: [true, false], waiting: Vec::new(), backend: std::marker::PhantomData }
+        Events { set: [true, false], waiting: Vec::new(), company: std::marker::PhantomData }
     }
 }
 
-impl<B: WaitAny> Events<B> {
+impl<B: Backend, C: Company<B>> Events<B, C> {
     /// The event by which a wait comes to its end now.
     fn passed_by(&self, op: Op) -> Option<usize> {
         let wanted = match op {
@@ -63,38 +95,15 @@ fn passed(kind: usize) -> String {
     format!("passed {kind}")
 }
 
-fn wait_for_any<B: WaitAny>(kinds: &Kinds<B>, timeout: Duration) -> Result<usize> {
-    wait_any(&[&kinds[0] as &dyn Waitable<B>, &kinds[1]], timeout)
+fn wait_for_any<B: Backend, C: Company<B>>(kinds: &Kinds<B>, timeout: Duration) -> Result<usize> {
+    C::wait_for_any(&[&kinds[0] as &dyn Waitable<B>, &kinds[1]], timeout)
 }
 
-impl<B: WaitAny> Subject for Events<B> {
+impl<B: Backend, C: Company<B>> Subject for Events<B, C> {
     type Shared = Kinds<B>;
     type Op = Op;
     type Hands<'a> = ();
-    const OPS: &'static [Op] = &[
-        Wait(0),
-        Wait(0),
-        Wait(0),
-        Wait(1),
-        Wait(1),
-        WaitForLong(0),
-        WaitForLong(1),
-        Try(0),
-        Try(1),
-        WaitBriefly(0),
-        WaitBriefly(1),
-        WaitForAny,
-        WaitForAny,
-        WaitForAnyBriefly,
-        Set(0),
-        Set(0),
-        Set(1),
-        Reset(0),
-        Reset(1),
-        WaitAnew,
-        WaitAnew,
-        WaitAnew,
-    ];
+    const OPS: &'static [Op] = if C::TOGETHER { ALL } else { ALL.split_at(ALL.len() - 3).0 };
 
     fn new_shared() -> Kinds<B> {
         [Event::auto(true), Event::manual(false)]
@@ -108,8 +117,8 @@ impl<B: WaitAny> Subject for Events<B> {
             Try(kind) => kinds[kind].try_wait().map(|()| kind),
             WaitBriefly(kind) => kinds[kind].wait_timeout(BRIEF).map(|()| kind),
             WaitAnew => kinds[1].reset().and_then(|()| kinds[1].wait()).map(|()| 1),
-            WaitForAny => wait_for_any(kinds, LONG),
-            WaitForAnyBriefly => wait_for_any(kinds, BRIEF),
+            WaitForAny => wait_for_any::<B, C>(kinds, LONG),
+            WaitForAnyBriefly => wait_for_any::<B, C>(kinds, BRIEF),
             Set(kind) => return done(kinds[kind].set()),
             Reset(kind) => return done(kinds[kind].reset()),
         };

@@ -14,6 +14,10 @@ mod reentrant_mutex;
 mod rwlock;
 mod semaphore;
 
+use std::time::Duration;
+
+use pshared::backend::{Backend, WaitAny};
+use pshared::generic::{Waitable, wait_any};
 use pshared::{Cause, LockError, LockResult};
 
 /// A state machine of the subject `$subject<B>`, for every backend.
@@ -24,7 +28,8 @@ macro_rules! state_machine {
             $crate::support::claims::for_every_backend! {
                 #[test]
                 fn processes() {
-                    $crate::support::plans::check::<$subject<Backend>>(concat!(module_path!(), "::processes"), $cases);
+                    let name = concat!(module_path!(), "::processes");
+                    $crate::support::plans::check::<$subject<Backend>, Backend>(name, $cases);
                 }
             }
         }
@@ -32,11 +37,55 @@ macro_rules! state_machine {
 }
 pub(crate) use state_machine;
 
+/// The same for what only futexes can do.
+macro_rules! state_machine_on_futexes {
+    ($name:ident, $subject:ident, cases = $cases:literal) => {
+        mod $name {
+            use pshared::futex::Futex;
+            #[test]
+            fn processes() {
+                let name = concat!(module_path!(), "::processes");
+                $crate::support::plans::check::<super::$subject<Futex>, Futex>(name, $cases);
+            }
+        }
+    };
+}
+pub(crate) use state_machine_on_futexes;
+
+/// How things are waited for, besides one by one.
+trait Company<B: Backend> {
+    const TOGETHER: bool;
+
+    fn wait_for_any(things: &[&dyn Waitable<B>], timeout: Duration) -> pshared::Result<usize>;
+}
+
+/// Not at all: not every backend has a way to wait for several.
+struct Alone;
+
+impl<B: Backend> Company<B> for Alone {
+    const TOGETHER: bool = false;
+
+    fn wait_for_any(_: &[&dyn Waitable<B>], _: Duration) -> pshared::Result<usize> {
+        panic!("nobody is told to")
+    }
+}
+
+/// Any of several.
+struct Together;
+
+impl<B: WaitAny> Company<B> for Together {
+    const TOGETHER: bool = true;
+
+    fn wait_for_any(things: &[&dyn Waitable<B>], timeout: Duration) -> pshared::Result<usize> {
+        wait_any(things, timeout)
+    }
+}
+
 /// Too short to be worth a wait, long enough to sleep.
-const BRIEF: std::time::Duration = std::time::Duration::from_millis(2);
+const BRIEF: Duration = Duration::from_millis(2);
 
 /// Longer than any test.
-const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Why a lock was not taken, in a word.
 fn refusal<G>(error: &LockError<G>) -> &'static str {

@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use pshared::backend::WaitAny;
-use pshared::generic::{Semaphore, Waitable, wait_any};
+use pshared::backend::Backend;
+use pshared::generic::{Semaphore, Waitable};
 use pshared::{Error, Result};
 
-use super::{BRIEF, LONG, state_machine};
+use super::{Alone, BRIEF, Company, LONG, Together, state_machine, state_machine_on_futexes};
 use crate::support::plans::{Expected, Subject};
 
-state_machine!(one_of_each_kind, Semaphores, cases = 48);
+/// Each waited for alone.
+type SemaphoresAlone<B> = Semaphores<B, Alone>;
+/// Waited for together as well.
+type SemaphoresTogether<B> = Semaphores<B, Together>;
+
+state_machine!(one_of_each_kind, SemaphoresAlone, cases = 48);
+state_machine_on_futexes!(any_of_one_of_each_kind, SemaphoresTogether, cases = 48);
 
 /// Without a maximum to speak of, with one, binary.
 type Kinds<B> = [Semaphore<B>; 3];
@@ -47,19 +53,28 @@ const fn each_with(kind: usize) -> [Op; 7] {
     [Wait(kind), Wait(kind), WaitForLong(kind), Try(kind), WaitBriefly(kind), Post(kind), PostTwo(kind)]
 }
 
-struct Semaphores<B: WaitAny> {
+/// The last seven for those who wait for several.
+const ALL: &[Op] = [
+    each_with(0),
+    each_with(1),
+    each_with(2),
+    [WaitForAny, WaitForAny, WaitForAnyBriefly, Post(1), Post(2), Post(2), Post(0)],
+]
+.as_flattened();
+
+struct Semaphores<B: Backend, C: Company<B>> {
     values: [u32; 3],
     waiting: Vec<(usize, Op)>,
-    backend: std::marker::PhantomData<B>,
+    company: std::marker::PhantomData<(B, C)>,
 }
 
-impl<B: WaitAny> Default for Semaphores<B> {
+impl<B: Backend, C: Company<B>> Default for Semaphores<B, C> {
     fn default() -> Self {
-        Semaphores { values: [1, 0, 0], waiting: Vec::new(), backend: std::marker::PhantomData }
+        Semaphores { values: [1, 0, 0], waiting: Vec::new(), company: std::marker::PhantomData }
     }
 }
 
-impl<B: WaitAny> Semaphores<B> {
+impl<B: Backend, C: Company<B>> Semaphores<B, C> {
     /// The permit that a wait gets now.
     fn permit(&self, op: Op) -> Option<usize> {
         op.wanted().find(|kind| self.values[*kind] > 0)
@@ -87,22 +102,16 @@ fn posted(result: Result<()>) -> String {
     }
 }
 
-fn wait_for_any<B: WaitAny>(kinds: &Kinds<B>, timeout: Duration) -> Result<usize> {
+fn wait_for_any<B: Backend, C: Company<B>>(kinds: &Kinds<B>, timeout: Duration) -> Result<usize> {
     let things = [&kinds[1] as &dyn Waitable<B>, &kinds[2]];
-    wait_any(&things, timeout).map(|at| at + 1)
+    C::wait_for_any(&things, timeout).map(|at| at + 1)
 }
 
-impl<B: WaitAny> Subject for Semaphores<B> {
+impl<B: Backend, C: Company<B>> Subject for Semaphores<B, C> {
     type Shared = Kinds<B>;
     type Op = Op;
     type Hands<'a> = ();
-    const OPS: &'static [Op] = [
-        each_with(0),
-        each_with(1),
-        each_with(2),
-        [WaitForAny, WaitForAny, WaitForAnyBriefly, Post(1), Post(2), Post(2), Post(0)],
-    ]
-    .as_flattened();
+    const OPS: &'static [Op] = if C::TOGETHER { ALL } else { ALL.split_at(3 * 7).0 };
 
     fn new_shared() -> Kinds<B> {
         let [counting, limited] = [Semaphore::counting(1), Semaphore::counting_with_max(0, MAX[1])];
@@ -115,8 +124,8 @@ impl<B: WaitAny> Subject for Semaphores<B> {
             WaitForLong(kind) => kinds[kind].wait_timeout(LONG).map(|()| kind),
             Try(kind) => kinds[kind].try_wait().map(|()| kind),
             WaitBriefly(kind) => kinds[kind].wait_timeout(BRIEF).map(|()| kind),
-            WaitForAny => wait_for_any(kinds, LONG),
-            WaitForAnyBriefly => wait_for_any(kinds, BRIEF),
+            WaitForAny => wait_for_any::<B, C>(kinds, LONG),
+            WaitForAnyBriefly => wait_for_any::<B, C>(kinds, BRIEF),
             Post(kind) => return posted(kinds[kind].post()),
             PostTwo(kind) => return posted(kinds[kind].post_many(2)),
         };

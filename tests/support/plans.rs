@@ -18,9 +18,11 @@ use nix::sys::socket::{MsgFlags, recv};
 use nix::unistd::{alarm, gettid};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
+use pshared::backend::Backend;
 use pshared::{Error, Shm, ShmSafe};
 
 use super::child::{self, Child, Peer};
+use super::claims::tells_of_deaths;
 use super::state::is_asleep_in_a_lock;
 use super::watchdog::{PATIENCE, watch};
 
@@ -147,8 +149,8 @@ fn plans<Op: Copy + Debug + Send + Sync + 'static>(ops: &'static [Op]) -> impl S
     prop::collection::vec(step, 1..STEPS)
 }
 
-/// Runs `cases` plans (PROPTEST_CASES in the environment says otherwise) in the test `test`, whose children come here too.
-pub fn check<S: Subject>(test: &'static str, cases: u32) {
+/// Runs `cases` plans for a subject on `B` (PROPTEST_CASES in the environment says otherwise) in the test `test`, whose children come here too.
+pub fn check<S: Subject, B: Backend>(test: &'static str, cases: u32) {
     let (_crate, in_crate) = test.split_once("::").unwrap();
     if let Some((_, args, peer)) = child::role() {
         return act::<S>(&args[0], &peer);
@@ -160,7 +162,7 @@ pub fn check<S: Subject>(test: &'static str, cases: u32) {
     let total = Cell::new(Counts::default());
     let outcome = TestRunner::new(config).run(&plans(S::OPS), |plan| {
         let _watchdog = watch(test);
-        let mut run = Run::<S>::new(in_crate);
+        let mut run = Run::<S>::new(in_crate, tells_of_deaths::<B>());
         let followed = plan.into_iter().try_for_each(|step| run.follow(step)).and_then(|()| run.kill_all());
         total.set(total.get().and(run.counts));
         followed.map_err(|problem| TestCaseError::fail(format!("{problem}, after\n{}", run.log)))
@@ -269,6 +271,8 @@ struct Run<S: Subject> {
     named: Option<usize>,
     counts: Counts,
     log: String,
+    /// Whether who waits for one that dies is woken, or finds out by itself.
+    tells_of_deaths: bool,
 }
 
 /// How much has happened.
@@ -293,15 +297,24 @@ impl Counts {
     }
 }
 
+/// When one of those that may go on after a step is awake.
+#[derive(Clone, Copy)]
+enum Woken {
+    ByNow,
+    /// It sees for itself what has happened, when it looks.
+    InTime,
+}
+
 /// What went wrong.
 type Problem = String;
 
 impl<S: Subject> Run<S> {
-    fn new(test: &'static str) -> Self {
+    fn new(test: &'static str, tells_of_deaths: bool) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("pshared-plan-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let actors = [const { None }; ACTORS];
-        Run { test, name, actors, cells: Vec::new(), named: None, counts: Counts::default(), log: String::new() }
+        let (counts, log) = (Counts::default(), String::new());
+        Run { test, name, actors, cells: Vec::new(), named: None, counts, log, tells_of_deaths }
     }
 
     fn follow(&mut self, Step { actor: number, action }: Step<S::Op>) -> Result<(), Problem> {
@@ -332,7 +345,7 @@ impl<S: Subject> Run<S> {
             },
             _ => return Ok(()),
         }
-        self.settle()
+        self.settle(Woken::ByNow)
     }
 
     fn open(&mut self, number: usize, action: Action<S::Op>) -> Result<(), Problem> {
@@ -360,7 +373,7 @@ impl<S: Subject> Run<S> {
         self.note(format_args!("{number}: Kill{asleep}\n"));
         actor.child.kill();
         self.cells.iter_mut().for_each(|cell| cell.model.died(number));
-        self.settle()
+        self.settle(if self.tells_of_deaths { Woken::ByNow } else { Woken::InTime })
     }
 
     fn kill_all(&mut self) -> Result<(), Problem> {
@@ -368,7 +381,7 @@ impl<S: Subject> Run<S> {
     }
 
     /// Waits until nobody has anything left to do, and compares.
-    fn settle(&mut self) -> Result<(), Problem> {
+    fn settle(&mut self, woken: Woken) -> Result<(), Problem> {
         self.counts.steps += 1;
         for cell in 0..self.cells.len() {
             loop {
@@ -376,7 +389,7 @@ impl<S: Subject> Run<S> {
                 if next.is_empty() {
                     break;
                 }
-                if self.are_stranded(&next) {
+                if matches!(woken, Woken::ByNow) && self.are_stranded(&next) {
                     return Err(format!("nobody has woken any of {next:?}"));
                 }
                 let number = self.wait_for(&format!("any of {next:?} to go on"), |run| {

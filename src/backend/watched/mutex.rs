@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::Identity;
 use super::bell::{Bell, Heard};
 use super::owner::{OWNER_DIED, OwnerWord, WAITERS, owner};
 use super::waiting::{Waiting, deadline_of};
@@ -117,15 +118,18 @@ unsafe impl<B: Bell> RawMutex for Mutex<B> {
     }
 
     fn owner_died(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & OWNER_DIED != 0
+        let word = self.word.load(Ordering::Relaxed);
+        word & OWNER_DIED != 0 || owner(word).is_some_and(Identity::is_gone)
     }
 
     fn forget_death(&self) {
+        self.word.bury_if_gone(self.word.load(Ordering::Relaxed));
         self.word.forget_death();
     }
 
     fn owner_thread(&self) -> Option<u32> {
-        owner(self.word.load(Ordering::Relaxed)).map(|owner| owner.thread())
+        let owner = owner(self.word.load(Ordering::Relaxed)).filter(|owner| !owner.is_gone());
+        owner.map(Identity::thread)
     }
 
     fn owner_process(&self) -> Option<u32> {

@@ -41,7 +41,11 @@ pub(super) fn owner(word: u64) -> Option<Identity> {
 
 impl OwnerWord {
     pub(super) const fn new() -> OwnerWord {
-        OwnerWord(AtomicU64::new(0))
+        OwnerWord::holding(0)
+    }
+
+    pub(super) const fn holding(word: u64) -> OwnerWord {
+        OwnerWord(AtomicU64::new(word))
     }
 
     #[inline(always)]
@@ -85,10 +89,22 @@ impl OwnerWord {
         self.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, free).is_ok_and(|word| word & WAITERS != 0)
     }
 
+    /// Puts `value` in place of this thread. Err, with what stands there, where it isn't this thread's: somebody scribbled
+    /// over it.
+    pub(super) fn hand_over(&self, me: Identity, value: u64) -> Result<(), u64> {
+        let put = |word| (owner(word) == Some(me)).then_some(value);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, put).map(|_| ())
+    }
+
     /// Marks the word, seen as `word`, if its owner is gone; says whether it is worth another look.
     #[cold]
     pub(super) fn bury_if_gone(&self, word: u64) -> bool {
-        owner(word).is_some_and(Identity::is_gone) && self.replace(word, word & WAITERS | OWNER_DIED)
+        owner(word).is_some_and(Identity::is_gone) && self.bury(word)
+    }
+
+    /// Marks the word, seen as `word`, whose owner is gone; says whether it wasn't done by then.
+    pub(super) fn bury(&self, word: u64) -> bool {
+        self.replace(word, word & WAITERS | OWNER_DIED)
     }
 
     /// Takes D out of a free word.
