@@ -20,5 +20,5 @@ impl Backend for Posix {
     type Permits<const N: usize> = crate::backend::futex::permits::Slots<N>;
     type Barrier<const N: usize> = crate::backend::futex::barrier::Rounds<N>;
     type Once = crate::backend::futex::once::OnceWord;
-    type RwLock<const READERS: usize> = crate::backend::futex::rwlock::RwLock<READERS>;
+    type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
 }

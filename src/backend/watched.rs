@@ -11,6 +11,7 @@ pub(crate) mod event;
 mod identity;
 pub(crate) mod mutex;
 mod owner;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 mod waiting;
 

@@ -72,10 +72,13 @@ impl OwnerWord {
     /// Frees a word of this thread's; says whether somebody may be asleep. Does nothing to one that isn't.
     #[inline(always)]
     pub(super) fn release(&self, me: Identity) -> bool {
-        if self.0.compare_exchange(me.bits(), 0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-            return false;
-        }
-        self.release_contended(me)
+        !self.release_at_once(me) && self.release_contended(me)
+    }
+
+    /// Frees a word of this thread's if nobody waits for it.
+    #[inline(always)]
+    pub(super) fn release_at_once(&self, me: Identity) -> bool {
+        self.0.compare_exchange(me.bits(), 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
