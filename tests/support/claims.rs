@@ -6,6 +6,7 @@
 //! | [`anywhere!`] | `plain`, `in_a_cell` |
 //! | [`in_threads_and_processes!`] | `threads`, `threads_in_a_cell`, `processes` |
 //! | [`in_processes!`] | `processes` |
+//! | [`in_processes_with_private_memory!`] | `processes`, where locks work outside of cells |
 //!
 //! A test is called `file::claim::backend::surrounding`. Bodies are generic over the backend `B`; another backend is one
 //! line in [`for_every_backend!`]. `plain` and `threads` exist where a backend's locks work outside of cells.
@@ -16,9 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 
+use pshared::backend::Backend;
 use pshared::{Shm, ShmSafe};
 
 use super::child::{self, Child, Peer};
+use super::state::wait_until;
 use super::watchdog;
 
 /// Repeats what it is given in a module for each backend, where `Backend` is that backend; what stands under `anywhere`
@@ -135,7 +138,47 @@ macro_rules! in_processes {
     };
 }
 
-pub(crate) use {anywhere, for_every_backend, in_processes, in_threads_and_processes};
+/// The same for what is about locks outside of the cell that the processes share.
+macro_rules! in_processes_with_private_memory {
+    ($(#[doc = $doc:literal])* $name:ident, $state:ty = $new:expr, workers = $workers:expr,
+     |$s:pat_param, $me:pat_param| $work:block, |$t:pat_param, $all:pat_param| $main:block) => {
+        $(#[doc = $doc])*
+        mod $name {
+            use super::*;
+            type State<B> = $state;
+            fn new<B: pshared::backend::Backend>() -> State<B> {
+                $new
+            }
+            fn work<B: pshared::backend::Backend>($s: &State<B>, $me: &$crate::support::claims::Me) $work
+            fn main<B: pshared::backend::Backend>($t: &State<B>, $all: &mut $crate::support::claims::Workers) $main
+
+            $crate::support::claims::for_every_backend! {
+                in_cells {}
+                anywhere {
+                    #[test]
+                    fn processes() {
+                        let name = concat!(module_path!(), "::processes");
+                        $crate::support::claims::run_in_processes(name, $workers, new, work::<Backend>, main::<Backend>);
+                    }
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {
+    anywhere, for_every_backend, in_processes, in_processes_with_private_memory, in_threads_and_processes,
+};
+
+/// What a death that is over brings about: at once where the kernel tells of deaths, elsewhere as soon as somebody finds out.
+#[track_caller]
+pub fn eventually<B: Backend>(what: &str, mut reached: impl FnMut() -> bool) {
+    if matches!(B::NAME, "futex" | "pthread") {
+        assert!(reached(), "{what}: not marked by the kernel");
+    } else {
+        wait_until(what, reached);
+    }
+}
 
 /// A cell in shared memory under a name of its own, which goes away with it.
 pub struct Named<S: ShmSafe> {
