@@ -55,9 +55,8 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     /// The slot in which this thread reads already.
     pub(super) fn own_slot(&self, identity: Identity) -> Option<usize> {
         let used = self.used.load(Ordering::SeqCst);
-        let is_own = |at: &usize| {
-            used & bit(*at) != 0 && owner(self.slots[*at].word.load(Ordering::Relaxed)) == Some(identity)
-        };
+        let is_own =
+            |at: &usize| used & bit(*at) != 0 && owner(self.slots[*at].word.load(Ordering::Relaxed)) == Some(identity);
         (0..READERS).find(is_own)
     }
 
@@ -241,7 +240,8 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             if self.gate.load(Ordering::SeqCst) & WAITERS != 0 {
                 self.at_gate.wake_all(); // who was let in by that
             }
-            let needed = || self.slots.iter().all(|slot| is_marked(slot.word.load(Ordering::SeqCst)) && !slot.is_waiting());
+            let needed =
+                || self.slots.iter().all(|slot| is_marked(slot.word.load(Ordering::SeqCst)) && !slot.is_waiting());
             if self.draining.sleep_if(needed, caller.deadline())? == Heard::Nothing {
                 self.bury_gone_readers();
             }
