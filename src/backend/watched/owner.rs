@@ -88,6 +88,12 @@ impl OwnerWord {
         self.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, free).is_ok_and(|word| word & WAITERS != 0)
     }
 
+    /// Sets W, whoever owns the word.
+    #[cold]
+    pub(super) fn mark_waiters(&self) {
+        self.0.fetch_or(WAITERS, Ordering::SeqCst);
+    }
+
     /// Marks the word, seen as `word`, if its owner is gone; says whether it is worth another look.
     #[cold]
     pub(super) fn bury_if_gone(&self, word: u64) -> bool {

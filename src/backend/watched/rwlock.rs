@@ -23,6 +23,7 @@
 //! | free, D | any | nobody's, the last reader died |
 //! | owned | INSIDE | its owner reads, or is about to look at the gate |
 //! | owned | WAITING | its owner waits at the gate: no reader yet |
+//! | owned | LET_IN | its owner may read, and perhaps sleeps still |
 //!
 //! An owner that is gone counts as an owner until somebody has looked and written D instead. `nested` counts the further
 //! reads of a slot's owner. A bit of `used` says that the slot of that number (or another that shares the bit) was ever
@@ -35,14 +36,17 @@
 //!    of them sees the other. `used` is set before the claim, and the state of a dead reader's slot is reset before
 //!    its new owner looks at the gate.
 //! 3. The phase is written by the gate's owner only, and is QUIET whenever the gate is given back.
-//! 4. WAITING is set by the slot's owner, and cleared by it or by the gate's owner, which lets it in that way.
+//! 4. WAITING is set by the slot's owner, and taken out by it or by the gate's owner, which lets it in that way.
 //! 5. Who gives the gate back while somebody sleeps there lets in all who wait for it with a slot, before it is free. So a
 //!    reader waits for one writer, and a writer for the readers that were inside or let in before it: neither kind keeps
 //!    the other out.
 //! 6. Who takes the gate after a death tells of it, and only then sets the phase to QUIET.
 //! 7. Everybody sleeps in slices, and looks at all of its words before each. So nothing but time is lost with a ring: with
 //!    one that rings who is killed before, or one that hears who is killed after.
-//! 8. A reader that gets in at a free gate, and finds sleepers there, rings: it may have heard what was for one of them.
+//! 8. Whoever hears a ring takes the gate, or sees to it that nobody misses the ring: a reader that gets in rings again, or
+//!    leaves W in the gate for its owner to ring; so does who goes to sleep again, and if somebody was let in and may
+//!    sleep still, it rings for that one and doesn't listen for a moment. W stays in the gate, or comes back, until there
+//!    are as many rings to hear as sleepers. So where nobody is killed, slices are hardly ever needed.
 //!
 //! At the gate sleep those who want to take it or to pass it; on the other bell only the gate's owner, until readers leave.
 //! The reader too many takes the gate like a writer, says CROWDED so that newcomers leave slots alone, lets in who waits
@@ -88,6 +92,8 @@ const CROWDED: u32 = 3;
 const INSIDE: u32 = 0;
 /// A slot's owner waits at the gate.
 const WAITING: u32 = 1;
+/// A slot's owner was let in and hasn't noticed yet.
+const LET_IN: u32 = 2;
 
 /// A reader-writer lock for so many readers at a time. All zero when free and unsettled.
 #[repr(C, align(64))]
@@ -152,6 +158,11 @@ impl Slot {
     #[inline(always)]
     fn is_waiting(&self) -> bool {
         self.state.load(Ordering::SeqCst) == WAITING
+    }
+
+    /// Lets in the owner if it waits; says whether it did.
+    fn let_in(&self) -> bool {
+        self.is_waiting() && self.state.compare_exchange(WAITING, LET_IN, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 }
 

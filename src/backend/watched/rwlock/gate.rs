@@ -1,15 +1,29 @@
 //! The gate: taking it, what its owner does with it, giving it back.
 
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
-use super::{Caller, INSIDE, OPEN, QUIET, RwLock, Slot, WAITING, WRITING};
+use super::{Caller, LET_IN, OPEN, QUIET, RwLock, Slot, WRITING};
 use crate::backend::Refused;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::rwlock::{GATE, Shared};
-use crate::backend::futex::thread;
+use crate::backend::futex::thread as own_thread;
 use crate::backend::watched::Identity;
 use crate::backend::watched::bell::{Bell, Heard};
 use crate::backend::watched::owner::{OWNER_DIED, WAITERS, owner};
+
+/// How long who has passed a ring on doesn't listen: somewhat longer than a sleeper takes to wake up.
+const NAP: Duration = Duration::from_micros(100);
+
+/// So often in one wait: who was let in and is dead doesn't hear.
+const MOST_PASSED_ON: u32 = 8;
+
+/// How a wait at the gate went on.
+pub(super) enum Waited {
+    Again,
+    TooLate,
+}
 
 impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     /// Takes the lock for writing, in a thread that may have to wait for it.
@@ -25,26 +39,37 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
 
     /// Takes the gate, and sees to what a dead owner has left (invariant 6). Closed from then on.
     pub(super) fn take_gate(&self, caller: Caller<'_>, died: &dyn Fn()) -> Result<(), Refused> {
-        let mut spin = self.at_gate.spin();
-        let mut waiters = 0;
         loop {
             let gate = self.gate.load(Ordering::SeqCst);
-            let Some(owner) = owner(gate) else {
-                if !self.gate.take(gate, caller.identity, waiters) {
-                    continue;
-                }
-                spin.paid();
-                if gate & OWNER_DIED != 0 {
+            match owner(gate) {
+                None if !self.gate.take(gate, caller.identity, 0) => {}
+                None if gate & OWNER_DIED == 0 => return Ok(()),
+                None => {
                     if self.phase.load(Ordering::SeqCst) == WRITING {
                         died();
                     }
                     self.phase.swap(QUIET, Ordering::SeqCst);
                     self.at_gate.wake_all(); // the dead one may have let in some that still sleep
+                    return Ok(());
                 }
-                return Ok(());
-            };
-            if owner == caller.identity {
-                return Err(caller.patience.refuse_own());
+                Some(owner) if owner == caller.identity => return Err(caller.patience.refuse_own()),
+                Some(_) => match self.wait_at_gate(caller, || true)? {
+                    Waited::Again => {}
+                    Waited::TooLate => return Err(caller.is_too_late()),
+                },
+            }
+        }
+    }
+
+    /// Waits until the gate is free, or `is_closed` doesn't hold any more.
+    pub(super) fn wait_at_gate(&self, caller: Caller<'_>, is_closed: impl Fn() -> bool) -> Result<Waited, Refused> {
+        let mut spin = self.at_gate.spin();
+        let (mut rang, mut passed_on) = (false, 0);
+        loop {
+            let gate = self.gate.load(Ordering::SeqCst);
+            if owner(gate).is_none() || !is_closed() {
+                spin.paid();
+                return Ok(Waited::Again);
             }
             let is_over = caller.is_out_of_time();
             if !is_over && spin.pause() {
@@ -54,18 +79,26 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                 if caller.me.may_ask(&self.gate) && self.gate.bury_if_gone(gate) {
                     continue;
                 }
-                return Err(caller.is_too_late());
+                return Ok(Waited::TooLate);
             }
             let asleep = gate | WAITERS;
             if gate != asleep && !self.gate.replace(gate, asleep) {
                 continue;
             }
             spin.failed();
-            let needed = || self.gate.load(Ordering::SeqCst) == asleep;
-            if self.at_gate.sleep_if(needed, caller.deadline())? == Heard::Nothing {
+            if rang && passed_on < MOST_PASSED_ON && self.used().any(|slot| slot.state.load(Ordering::SeqCst) == LET_IN)
+            {
+                self.at_gate.wake(1);
+                thread::sleep(NAP); // not listening, or it would hear that itself
+                (rang, passed_on) = (false, passed_on + 1);
+                continue;
+            }
+            // Who lets in or opens looks for W after it has said so, and W was set before this look.
+            let needed = || self.gate.load(Ordering::SeqCst) == asleep && is_closed();
+            rang = self.at_gate.sleep_if(needed, caller.deadline())? == Heard::Ring;
+            if !rang {
                 self.gate.bury_if_gone(asleep);
             }
-            waiters = WAITERS; // there may be more who sleep, and the ring was for one
             spin = self.at_gate.spin();
         }
     }
@@ -135,13 +168,12 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
 
     /// Lets in who waits with a slot; says whether anybody did. The gate is this thread's, and the data isn't written.
     fn let_in(&self) -> bool {
-        let let_in = |slot: &Slot| slot.is_waiting() && slot.state.swap(INSIDE, Ordering::SeqCst) == WAITING;
-        self.used().fold(false, |any, slot| let_in(slot) || any)
+        self.used().fold(false, |any, slot| slot.let_in() || any)
     }
 
     /// Turns holding the gate into holding a slot; where there is none, into holding the gate open.
     pub(super) fn gate_into_slot(&self, held: Held) -> Shared {
-        thread::with(|me| {
+        own_thread::with(|me| {
             let by_the_gate = Shared::new(held, GATE);
             let Some(identity) = me.identity().filter(|_| me.is_holder(held)) else { return by_the_gate };
             let own = self.own_slot(identity).inspect(|at| self.nest(*at));
@@ -161,7 +193,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     /// Gives the gate back, if it is of this process.
     #[cold]
     pub(super) fn unlock_gate(&self, held: Held) {
-        thread::with(|me| {
+        own_thread::with(|me| {
             if let Some(identity) = me.identity().filter(|_| me.is_holder(held)) {
                 self.give_back(identity);
             }
@@ -184,9 +216,9 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
         if owner(self.gate.load(Ordering::SeqCst)) != Some(identity) {
             return; // somebody scribbled over it; what stands there is left for waiters to make out
         }
-        let any_let_in = self.let_in();
-        if self.gate.release(identity) {
-            if any_let_in { self.at_gate.wake_all() } else { self.at_gate.wake(1) }
+        let rings = if self.let_in() { u32::MAX } else { 1 };
+        if self.gate.release(identity) && self.at_gate.wake(rings) {
+            self.gate.mark_waiters();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::gate::Waited;
 use super::{CROWDED, Caller, INSIDE, OPEN, RwLock, Slot, WAITING, WRITING, bit};
 use crate::backend::Refused;
 use crate::backend::futex::rwlock::Shared;
@@ -17,12 +18,6 @@ enum AtGate {
     In,
     /// Others wait for a slot: it has given its own back.
     Crowded,
-}
-
-/// How a wait went on.
-enum Waited {
-    Again,
-    TooLate,
 }
 
 impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
@@ -125,7 +120,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             if slot.word.load(Ordering::SeqCst) & WAITERS != 0 {
                 self.draining.wake(1); // a writer that waited for this slot
             }
-            let waited = self.wait_at_gate(caller, slot);
+            let waited = self.wait_at_gate(caller, || slot.is_waiting() && self.phase.load(Ordering::SeqCst) != OPEN);
             if slot.state.swap(INSIDE, Ordering::SeqCst) != WAITING {
                 self.come_in(); // let in, perhaps just before the time was up
                 return Ok(AtGate::In);
@@ -144,56 +139,25 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
         }
     }
 
-    /// Inside: passes on a ring that was perhaps meant for others (invariant 8).
+    /// Inside: sees to it that nobody misses a ring that was perhaps meant for others (invariant 8).
     fn come_in(&self) {
-        if !self.at_gate.is_empty() && owner(self.gate.load(Ordering::SeqCst)).is_none() {
-            self.at_gate.wake(1);
+        while !self.at_gate.is_empty() {
+            let gate = self.gate.load(Ordering::SeqCst);
+            if owner(gate).is_none() {
+                self.at_gate.wake(1);
+                return;
+            }
+            if gate & WAITERS != 0 || self.gate.replace(gate, gate | WAITERS) {
+                return;
+            }
         }
-    }
-
-    /// Waits with a slot until this reader is let in, or the gate is free or open.
-    fn wait_at_gate(&self, caller: Caller<'_>, slot: &Slot) -> Result<Waited, Refused> {
-        self.wait_while_closed(caller, || slot.is_waiting() && self.phase.load(Ordering::SeqCst) != OPEN)
     }
 
     /// Waits without a slot while the gate's owner waits for one.
     fn wait_outside(&self, caller: Caller<'_>) -> Result<(), Refused> {
-        match self.wait_while_closed(caller, || self.phase.load(Ordering::SeqCst) == CROWDED)? {
+        match self.wait_at_gate(caller, || self.phase.load(Ordering::SeqCst) == CROWDED)? {
             Waited::Again => Ok(()), // and passes a ring on when it is inside
             Waited::TooLate => Err(caller.is_too_late()),
-        }
-    }
-
-    /// Waits until the gate is free, or `is_closed` doesn't hold any more.
-    fn wait_while_closed(&self, caller: Caller<'_>, is_closed: impl Fn() -> bool) -> Result<Waited, Refused> {
-        let mut spin = self.at_gate.spin();
-        loop {
-            let gate = self.gate.load(Ordering::SeqCst);
-            if owner(gate).is_none() || !is_closed() {
-                spin.paid();
-                return Ok(Waited::Again);
-            }
-            let is_over = caller.is_out_of_time();
-            if !is_over && spin.pause() {
-                continue;
-            }
-            if is_over {
-                if caller.me.may_ask(&self.gate) && self.gate.bury_if_gone(gate) {
-                    continue;
-                }
-                return Ok(Waited::TooLate);
-            }
-            let asleep = gate | WAITERS;
-            if gate != asleep && !self.gate.replace(gate, asleep) {
-                continue;
-            }
-            spin.failed();
-            // Who lets in or opens looks for W after it has said so, and W was set before this look.
-            let needed = || self.gate.load(Ordering::SeqCst) == asleep && is_closed();
-            if self.at_gate.sleep_if(needed, caller.deadline())? == Heard::Nothing {
-                self.gate.bury_if_gone(asleep);
-            }
-            spin = self.at_gate.spin();
         }
     }
 
@@ -235,7 +199,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                     slot.word.replace(word, word | WAITERS);
                 }
                 // After W: a reader that begins to wait here later sees it and wakes this one.
-                slot.state.swap(INSIDE, Ordering::SeqCst);
+                slot.let_in();
             }
             if self.gate.load(Ordering::SeqCst) & WAITERS != 0 {
                 self.at_gate.wake_all(); // who was let in by that
