@@ -58,7 +58,7 @@ pub trait Backend: Send + Sync + 'static {
     type Once: RawOnce;
 
     /// The backend's shared and exclusive locking, for so many readers at a time.
-    type RwLock<const READERS: usize>: RawRwLock;
+    type RwLock<const READERS: usize>: RawUpgradableRwLock;
 }
 
 /// A lock that was taken.

@@ -73,3 +73,8 @@ fn who_waits_at_a_barrier_is_let_through_or_told() {
 fn the_rwlock_hangs_nobody_and_loses_no_death() {
     check("rwlock.py");
 }
+
+#[test]
+fn the_rwlock_whose_owners_are_watched_hangs_nobody_and_loses_no_death() {
+    check("watched_rwlock.py");
+}

@@ -30,5 +30,5 @@ impl Backend for Posix {
     type Permits<const N: usize> = watched::permits::Permits<SemBell, N>;
     type Barrier<const N: usize> = watched::barrier::Barrier<SemBell, N>;
     type Once = watched::once::Once<SemBell>;
-    type RwLock<const READERS: usize> = crate::backend::futex::rwlock::RwLock<READERS>;
+    type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
 }

@@ -14,6 +14,7 @@ pub(crate) mod mutex;
 pub(crate) mod once;
 mod owner;
 pub(crate) mod permits;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 mod waiting;
 

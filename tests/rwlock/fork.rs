@@ -7,7 +7,7 @@ use nix::unistd::{ForkResult, fork};
 use pshared::{RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard, UpgradeError};
 
 use super::*;
-use crate::support::claims::in_processes;
+use crate::support::claims::{in_processes, in_processes_with_private_memory};
 use crate::support::state::wait_until_asleep_in_a_lock;
 
 /// Runs `body` in a forked child, which must come to its end.
@@ -99,7 +99,7 @@ fn a_child_turns_no_inherited_guard() {
     assert!(shm.iter().all(|l| cause(l.try_write()).is_none()));
 }
 
-in_processes!(
+in_processes_with_private_memory!(
     a_childs_copy_of_a_private_lock_that_was_held_is_its_own,
     RwLock<u64, B> = RwLock::new(0),
     workers = 1,

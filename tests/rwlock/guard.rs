@@ -59,9 +59,11 @@ anywhere!(a_guard_is_its_data, Four<B> = RwLock::new([1, 2, 3, 4]), |l| {
     drop(guard);
     let guard = l.read().unwrap();
     assert_eq!((guard[0], format!("{guard:?}")), (9, "[9, 2, 3, 4]".into()));
-    let number: RwLock<u64, B> = RwLock::new(12);
-    assert_eq!(format!("{:>4}", number.read().unwrap()), "  12");
-    assert_eq!(format!("{:>4}", number.write().unwrap()), "  12");
+});
+
+anywhere!(a_guard_is_shown_as_its_data, RwLock<u64, B> = RwLock::new(12), |l| {
+    assert_eq!(format!("{:>4}", l.read().unwrap()), "  12");
+    assert_eq!(format!("{:>4}", l.write().unwrap()), "  12");
 });
 
 anywhere!(a_narrowed_guard_holds_the_whole_lock, Four<B> = RwLock::new([0; 4]), |l| {

@@ -28,6 +28,8 @@ use pshared::backend::Backend;
 use pshared::generic;
 use pshared::{Cause, LockError, LockResult};
 
+use crate::support::state::wait_until;
+
 /// A lock for as many readers as most have.
 type RwLock<T, B> = generic::RwLock<T, B, 64>;
 type ReadGuard<'a, T, B> = generic::RwLockReadGuard<'a, T, B, 64>;
@@ -78,6 +80,13 @@ fn ways_to_write<B: Backend>() -> [(&'static str, Way<B>); 7] {
 /// Every way there is.
 fn every_way<B: Backend>() -> Vec<(&'static str, Way<B>)> {
     ways_to_read().into_iter().chain(ways_to_write()).collect()
+}
+
+/// Has somebody who tries find out about a death, where nobody else tells of it.
+fn find_out<B: Backend, G>(mut tries: impl FnMut() -> LockResult<G>) {
+    if B::NAME != "futex" {
+        wait_until("the death is found out", || !matches!(tries(), Err(LockError::WouldBlock)));
+    }
 }
 
 /// A moment that is over.

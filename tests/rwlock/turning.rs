@@ -2,36 +2,16 @@
 
 use std::thread;
 
-use pshared::{
-    Error, LockError, RwLockReadGuard as Reading, RwLockUpgradableReadGuard as Upgradable, RwLockWriteGuard as Writing,
-    ShmSafe, UpgradeError,
+use pshared::generic::{
+    RwLockReadGuard as Reading, RwLockUpgradableReadGuard as Upgradable, RwLockWriteGuard as Writing,
 };
+use pshared::{Error, LockError, UpgradeError};
 
 use super::*;
 use crate::support::claims::{anywhere, in_processes, in_threads_and_processes};
 use crate::support::state::{tid, wait_until_asleep_in_a_lock};
 
-/// A lock of the one backend that can do this, whatever `B` is, and something of `B`'s beside it.
-#[repr(C)]
-#[derive(ShmSafe)]
-struct Lock<B: Backend, const READERS: usize> {
-    lock: pshared::RwLock<u64, READERS>,
-    beside: generic::Mutex<u8, B>,
-}
-
-impl<B: Backend, const READERS: usize> Lock<B, READERS> {
-    const fn new(data: u64) -> Self {
-        Lock { lock: pshared::RwLock::with_readers(data), beside: generic::Mutex::new(0) }
-    }
-}
-
-impl<B: Backend, const READERS: usize> std::ops::Deref for Lock<B, READERS> {
-    type Target = pshared::RwLock<u64, READERS>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.lock
-    }
-}
+type Lock<B, const READERS: usize> = generic::RwLock<u64, B, READERS>;
 
 fn why<U, W>(refused: Result<W, UpgradeError<U, W>>) -> (U, Error) {
     match refused {
@@ -41,7 +21,7 @@ fn why<U, W>(refused: Result<W, UpgradeError<U, W>>) -> (U, Error) {
     }
 }
 
-anywhere!(an_upgradable_read_becomes_a_write_and_a_read_again, Lock<B, 64> = Lock::new(1), |l| {
+anywhere!(an_upgradable_read_becomes_a_write_and_a_read_again, Lock<B, 64> = Lock::with_readers(1), |l| {
     let guard = l.upgradable_read().unwrap();
     assert!(l.is_locked() && !l.is_locked_exclusive());
     assert_eq!(*guard, 1);
@@ -68,7 +48,7 @@ anywhere!(an_upgradable_read_becomes_a_write_and_a_read_again, Lock<B, 64> = Loc
     assert_eq!(*l.try_write().unwrap(), 3);
 });
 
-anywhere!(a_thread_that_would_wait_for_itself_is_told, Lock<B, 64> = Lock::new(1), |l| {
+anywhere!(a_thread_that_would_wait_for_itself_is_told, Lock<B, 64> = Lock::with_readers(1), |l| {
     let upgradable = l.upgradable_read().unwrap();
     assert!(matches!(l.upgradable_read(), Err(LockError::WouldDeadlock)));
     assert!(matches!(l.try_upgradable_read(), Err(LockError::WouldBlock)));
@@ -93,10 +73,10 @@ anywhere!(a_thread_that_would_wait_for_itself_is_told, Lock<B, 64> = Lock::new(1
     assert_eq!(*l.try_write().unwrap(), 2);
 });
 
-anywhere!(reads_that_overlap_a_turn_all_count, Lock<B, 2> = Lock::new(1), |l| {
+anywhere!(reads_that_overlap_a_turn_all_count, Lock<B, 2> = Lock::with_readers(1), |l| {
     let upgradable = l.upgradable_read().unwrap();
     let inner = l.read().unwrap();
-    let outer: Reading<'_, u64, 2> = Upgradable::downgrade(upgradable);
+    let outer: Reading<'_, u64, B, 2> = Upgradable::downgrade(upgradable);
     drop(inner);
     assert!(matches!(l.try_write(), Err(LockError::WouldBlock)));
     assert_eq!(*outer, 1);
@@ -106,7 +86,7 @@ anywhere!(reads_that_overlap_a_turn_all_count, Lock<B, 2> = Lock::new(1), |l| {
 
 in_threads_and_processes!(
     an_upgradable_reader_is_beside_readers_and_nobody_else,
-    Lock<B, 64> = Lock::new(1),
+    Lock<B, 64> = Lock::with_readers(1),
     workers = 1,
     |l, me| {
         let guard = l.upgradable_read().unwrap();
@@ -155,7 +135,7 @@ in_threads_and_processes!(
 
 in_threads_and_processes!(
     whoever_waits_for_the_turn_is_woken,
-    Lock<B, 64> = Lock::new(1),
+    Lock<B, 64> = Lock::with_readers(1),
     workers = 3,
     |l, me| {
         me.say(&tid().to_string());
@@ -195,7 +175,7 @@ in_threads_and_processes!(
 in_threads_and_processes!(
     /// Each adds one in two steps, of which the first only reads.
     no_increment_by_upgrade_is_lost,
-    Lock<B, 2> = Lock::new(0),
+    Lock<B, 2> = Lock::with_readers(0),
     workers = 4,
     |l, me| {
         me.expect("go");
@@ -230,7 +210,7 @@ in_threads_and_processes!(
     }
 );
 
-anywhere!(every_turn_tells_of_poison, Lock<B, 64> = Lock::new(1), |l| {
+anywhere!(every_turn_tells_of_poison, Lock<B, 64> = Lock::with_readers(1), |l| {
     panicking(|| {
         let guard = Upgradable::upgrade(l.upgradable_read().unwrap()).unwrap();
         let _guard = guard;
@@ -257,7 +237,7 @@ anywhere!(every_turn_tells_of_poison, Lock<B, 64> = Lock::new(1), |l| {
 
 in_processes!(
     who_dies_reading_after_it_wrote_poisons_nothing,
-    [Lock<B, 64>; 4] = [const { Lock::new(1) }; 4],
+    [Lock<B, 64>; 4] = [const { Lock::with_readers(1) }; 4],
     workers = 1,
     |l, me| {
         std::mem::forget(Writing::downgrade(l[0].write().unwrap()));
@@ -272,6 +252,7 @@ in_processes!(
         workers.take_process().kill();
         for (number, lock) in l.iter().enumerate() {
             let expected = (number == 3).then_some(Cause::OwnerDied);
+            find_out::<B, _>(|| lock.try_write());
             assert_eq!(cause(lock.try_write()), expected, "lock {number}");
         }
     }

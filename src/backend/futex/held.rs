@@ -38,13 +38,13 @@ impl Held {
     }
 
     #[inline]
-    pub(super) const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self) -> u32 {
         self.0
     }
 
     /// `bits` come from [`bits`](Held::bits).
     #[inline]
-    pub(super) const fn from_bits(bits: u32) -> Held {
+    pub(crate) const fn from_bits(bits: u32) -> Held {
         Held(bits)
     }
 

@@ -94,7 +94,7 @@ const INSIDE: u32 = 0;
 const WAITING: u32 = 1;
 
 /// What a reader has instead of a slot if it holds the gate.
-const GATE: u32 = u32::MAX;
+pub(crate) const GATE: u32 = u32::MAX;
 
 /// A reader-writer lock for so many readers at a time. All zero when free and unsettled.
 #[repr(C, align(64))]
@@ -127,17 +127,17 @@ pub struct Shared(u64);
 
 impl Shared {
     #[inline(always)]
-    fn new(held: Held, slot: u32) -> Shared {
+    pub(crate) fn new(held: Held, slot: u32) -> Shared {
         Shared(u64::from(slot) << 32 | u64::from(held.bits()))
     }
 
     #[inline(always)]
-    fn held(self) -> Held {
+    pub(crate) fn held(self) -> Held {
         Held::from_bits(self.0 as u32)
     }
 
     #[inline(always)]
-    fn slot(self) -> u32 {
+    pub(crate) fn slot(self) -> u32 {
         (self.0 >> 32) as u32
     }
 }

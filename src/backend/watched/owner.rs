@@ -76,10 +76,13 @@ impl OwnerWord {
     /// Frees a word of this thread's; says whether somebody may be asleep. Does nothing to one that isn't.
     #[inline(always)]
     pub(super) fn release(&self, me: Identity) -> bool {
-        if self.0.compare_exchange(me.bits(), 0, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-            return false;
-        }
-        self.release_contended(me)
+        !self.release_at_once(me) && self.release_contended(me)
+    }
+
+    /// Frees a word of this thread's if nobody waits for it.
+    #[inline(always)]
+    pub(super) fn release_at_once(&self, me: Identity) -> bool {
+        self.0.compare_exchange(me.bits(), 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
@@ -94,6 +97,12 @@ impl OwnerWord {
     pub(super) fn hand_over(&self, me: Identity, value: u64) -> Result<(), u64> {
         let put = |word| (owner(word) == Some(me)).then_some(value);
         self.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, put).map(|_| ())
+    }
+
+    /// Sets W, whoever owns the word.
+    #[cold]
+    pub(super) fn mark_waiters(&self) {
+        self.0.fetch_or(WAITERS, Ordering::SeqCst);
     }
 
     /// Marks the word, seen as `word`, if its owner is gone; says whether it is worth another look.

@@ -97,17 +97,20 @@ impl<B: Bell> Waiting<B> {
         heard.map_err(Refused::Failed)
     }
 
-    /// Wakes so many sleepers, if there are as many; after the change that they are to see. May be called from a signal
-    /// handler. What fails here costs a slice, and the next sleeper says what it is.
+    /// Wakes so many sleepers, if there are as many; after the change that they are to see. Says whether there are more
+    /// sleepers than rings to hear. May be called from a signal handler. What fails here costs a slice, and the next sleeper
+    /// says what it is.
     #[cold]
-    pub(super) fn wake(&self, count: u32) {
+    pub(super) fn wake(&self, count: u32) -> bool {
         let sleepers = self.sleepers.load(Ordering::SeqCst);
         if sleepers == 0 {
-            return;
+            return false;
         }
         let unheard = self.bell.unheard().unwrap_or(0);
         let room = sleepers.min(MOST_RINGS).saturating_sub(unheard);
-        let _ = self.bell.ring(count.min(room));
+        let rings = count.min(room);
+        let _ = self.bell.ring(rings);
+        sleepers > unheard.saturating_add(rings)
     }
 
     /// Wakes all sleepers.

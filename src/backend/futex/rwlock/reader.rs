@@ -4,7 +4,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::gate::wake_all;
 use super::visit::Visit;
-use super::{CROWDED, INSIDE, OPEN, RwLock, Shared, Slot, WAITING, bit};
+use super::{CROWDED, INSIDE, OPEN, RwLock, Shared, Slot, WAITING, WRITING, bit};
 use crate::backend::Refused;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::relay::sleep_on_any;
@@ -140,7 +140,8 @@ impl<const READERS: usize> RwLock<READERS> {
         loop {
             let gate = self.gate.word().load(Ordering::SeqCst);
             if owner(gate) == 0 {
-                if self.died_writing() {
+                // By what was seen: another may have taken D out by now and not told of it yet. It is QUIET after that.
+                if gate & OWNER_DIED != 0 && self.phase.load(Ordering::SeqCst) == WRITING {
                     died();
                 }
                 self.come_in(visit);
