@@ -10,9 +10,9 @@ pub(crate) fn pid_namespace() -> Result<u64, Errno> {
     inode("/proc/self/ns/pid")
 }
 
-/// `stat` of `/proc/self/ns/ipc`: the inode number that identifies this process's IPC namespace.
+/// `stat` of `/proc/thread-self/ns/ipc`: the inode number that identifies this thread's IPC namespace.
 pub(crate) fn ipc_namespace() -> Result<u64, Errno> {
-    inode("/proc/self/ns/ipc")
+    inode("/proc/thread-self/ns/ipc")
 }
 
 fn inode(path: &str) -> Result<u64, Errno> {
