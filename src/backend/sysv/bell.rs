@@ -144,3 +144,36 @@ fn nap(until: TimeSpec) -> Heard {
 fn failed(call: &'static str, name: Name, errno: Errno) -> Error {
     sys::failed(call, name.describe(), errno, "see what ipcs -s shows of it, or make the region anew")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_are_counted_as_far_as_the_system_can() {
+        let bell = SysvBell::NEW;
+        // SAFETY: nobody else uses it, and it stays here.
+        unsafe { bell.settle() }.unwrap();
+        assert_eq!(bell.unheard(), Ok(0));
+        for (rings, unheard) in
+            [(0, 0), (32_000, 32_000), (0, 32_000), (1000, 32_000), (u32::MAX, 32_000), (767, 32_767)]
+        {
+            bell.ring(rings).unwrap();
+            assert_eq!(bell.unheard(), Ok(unheard), "{rings} more");
+        }
+        assert_eq!(bell.wait(clock::monotonic()), Ok(Heard::Ring));
+        assert_eq!(bell.unheard(), Ok(32_766));
+        // SAFETY: nobody uses it.
+        unsafe { bell.teardown() };
+        assert_eq!((bell.ring(1), bell.unheard()), (Ok(()), Ok(0)));
+    }
+
+    #[test]
+    fn an_error_names_the_call_the_set_and_what_to_do() {
+        let name = Name::from_bits(0xd5c1_2345_0000_0007);
+        let told = failed("semtimedop", name, Errno::ENOSYS).to_string();
+        for part in ["semtimedop", "set 7", "0xd5c12345", "ipcs -s", "not implemented"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}

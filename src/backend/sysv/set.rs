@@ -89,10 +89,12 @@ impl Name {
 
     /// Makes a set, registered with; sweeps first where there is no room.
     pub(super) fn create_with_room() -> Result<Name> {
-        match Name::create() {
-            Err(Errno::ENOSPC) if sweep::sweep()? > 0 => Name::create().map_err(not_made),
-            made => made.map_err(not_made),
-        }
+        let made = match Name::create() {
+            // A sweep that fails makes no room, which is what is to be told.
+            Err(Errno::ENOSPC) if sweep::sweep().is_ok_and(|removed| removed > 0) => Name::create(),
+            made => made,
+        };
+        made.map_err(not_made)
     }
 
     /// Makes a set, registered with. Killed on the way, this process leaves one without users.
