@@ -146,9 +146,9 @@ fn a_stream_of_signals_moves_no_deadline_and_ends_no_wait() {
     let named = Named::create(|| Semaphore::counting(0).unwrap());
     let jobs = &*named.shm;
     let waited = Duration::from_millis(300);
+    let timed_out = &AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (ids, sleeping) = std::sync::mpsc::channel();
-        let timed_out = &AtomicBool::new(false);
         let waiter = scope.spawn(move || {
             ids.send(tid()).unwrap();
             let started = Instant::now();
