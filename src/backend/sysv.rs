@@ -1,8 +1,8 @@
 //! The backend on SysV semaphores: a set in the kernel is the bell of primitives whose owners are watched.
 //!
 //! A set outlives every process, and nothing ties it to the memory that names it. So each process that uses one says so
-//! on a semaphore of the set, by an operation that the kernel undoes when the process ends ([`set`]); [`sweep`](sweep())
-//! removes sets that nobody uses, and a bell whose set is gone makes a new one ([`bell`]).
+//! on a semaphore of the set, by an operation that the kernel undoes when the process ends (`set.rs`); [`sweep()`] removes
+//! sets that nobody uses, and a bell whose set is gone makes a new one (`bell.rs`).
 
 mod bell;
 mod known;

@@ -1,5 +1,6 @@
 //! A process with an IPC namespace of its own, where there are no sets but its own, and workers in it.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -45,8 +46,25 @@ impl Stage {
     }
 }
 
-/// A name in `/dev/shm` that nobody else has.
-pub fn name() -> String {
+/// A name in `/dev/shm` that nobody else has, and that is free again afterwards.
+pub struct Name(String);
+
+pub fn name() -> Name {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    format!("pshared-sysv-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    Name(format!("pshared-sysv-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // Err: removed already, as it should be.
+        let _ = std::fs::remove_file(format!("/dev/shm/{}", self.0));
+    }
 }

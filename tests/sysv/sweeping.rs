@@ -129,6 +129,7 @@ fn a_set_is_used_by_who_waits_on_it_and_a_fork_registers_anew() {
                 // SAFETY: the child takes a permit and exits.
                 match unsafe { nix::unistd::fork() }.unwrap() {
                     nix::unistd::ForkResult::Child => {
+                        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).unwrap();
                         let taken = shm.jobs.wait();
                         // SAFETY: ends the child, running nothing.
                         unsafe { libc::_exit(i32::from(taken.is_err())) }

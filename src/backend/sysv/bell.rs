@@ -2,7 +2,7 @@
 //!
 //! # Why
 //!
-//! Anybody may remove a set at any time: an administrator, [`sweep`](super::sweep()), the end of a region that others still
+//! Anybody may remove a set at any time: an administrator, [`sweep()`](super::sweep()), the end of a region that others still
 //! use. Nothing depends on a bell but time, so the next sleeper makes a new set.
 //!
 //! # Invariants

@@ -42,3 +42,28 @@ pub(super) fn remember(set: Set) {
     // Full: the id says which one gives way, so that two sets don't keep pushing out each other.
     place.unwrap_or(&places[set.id() as usize % CHOICES]).store(entry, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_known_from_when_it_was_remembered_whatever_was_before() {
+        for id in (0..10 * PLACES as u32).map(|i| i.wrapping_mul(32_769)) {
+            let set = Set::from_id(id);
+            remember(set);
+            assert!(has(set), "{id}");
+        }
+        assert!(!has(Set::from_id(u32::MAX)));
+    }
+
+    #[test]
+    fn what_a_parent_knew_a_child_does_not() {
+        let set = Set::from_id(77_777);
+        let of_another = entry(set) ^ 1 << 40;
+        places(set).iter().for_each(|place| place.store(of_another, Ordering::Relaxed));
+        assert!(!has(set));
+        remember(set);
+        assert!(has(set));
+    }
+}
