@@ -13,6 +13,7 @@ mod permits;
 pub mod posix;
 mod rwlock;
 mod semaphore;
+pub mod sysv;
 mod wait_any;
 pub(crate) mod watched;
 

@@ -145,6 +145,13 @@ pub mod posix {
     family!("POSIX semaphores", Posix);
 }
 
+/// The types on SysV semaphores.
+pub mod sysv {
+    pub use crate::backend::sysv::{Sysv, sweep};
+
+    family!("SysV semaphores", Sysv);
+}
+
 pub use futex::{
     Barrier, Condvar, Event, MappedMutexGuard, MappedReentrantMutexGuard, Mutex, MutexGuard, Once, OnceLock, Permit,
     Permits, ReentrantMutex, ReentrantMutexGuard, Semaphore,

@@ -13,6 +13,7 @@ pub(crate) mod self_memory;
 pub(crate) mod sem;
 pub(crate) mod socket;
 pub(crate) mod sysv;
+pub(crate) mod sysv_sem;
 pub(crate) mod thread;
 
 use nix::errno::Errno;

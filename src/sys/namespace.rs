@@ -7,7 +7,16 @@ use nix::errno::Errno;
 
 /// `stat` of `/proc/self/ns/pid`: the inode number that identifies this process's pid namespace.
 pub(crate) fn pid_namespace() -> Result<u64, Errno> {
-    let found = fs::metadata("/proc/self/ns/pid");
+    inode("/proc/self/ns/pid")
+}
+
+/// `stat` of `/proc/thread-self/ns/ipc`: the inode number that identifies this thread's IPC namespace.
+pub(crate) fn ipc_namespace() -> Result<u64, Errno> {
+    inode("/proc/thread-self/ns/ipc")
+}
+
+fn inode(path: &str) -> Result<u64, Errno> {
+    let found = fs::metadata(path);
     found.map(|meta| meta.ino()).map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(0)))
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use pshared::backend::Backend;
 use pshared::futex::Futex;
 use pshared::region::Region;
-use pshared::{Cause, Error, Mismatch, Mutex, Shm, ShmCell, ShmData, ShmSafe, generic};
+use pshared::{Cause, Error, Mismatch, Mutex, Shm, ShmCell, ShmData, ShmSafe, generic, posix, sysv};
 
 use super::every_region;
 use crate::support::place::{Scratch, read, write};
@@ -101,6 +101,8 @@ mod other {
     variant!(unguarded { pages: u32, lines: u32, words: [u64; 7], notes: [u16; 4], cover: Cover });
     variant!(field_added { pages: u32, lines: u32, words: Mutex<u64>, notes: [u16; 4], cover: Cover, shelf: u64 });
     variant!(field_gone { pages: u32, lines: u32, words: Mutex<u64>, notes: [u16; 4] });
+    variant!(on_posix { pages: u32, lines: u32, words: posix::Mutex<u64>, notes: [u16; 4], cover: Cover });
+    variant!(on_sysv { pages: u32, lines: u32, words: sysv::Mutex<u64>, notes: [u16; 4], cover: Cover });
     variant!(elsewhere { pages: u32, lines: u32, words: generic::Mutex<u64, Elsewhere>, notes: [u16; 4], cover: Cover });
 
     pub mod variant_renumbered {
@@ -144,6 +146,8 @@ fn another_type_is_refused_by_the_first_field_that_differs() {
         assert_tells::<other::field_added::Book>(region, "field", "nothing more", "value.shelf");
         assert_tells::<other::field_gone::Book>(region, "field", "value.cover", "nothing more");
         assert_tells::<other::elsewhere::Book>(region, "value.words", "lock:Mutex:futex", "lock:Mutex:elsewhere");
+        assert_tells::<other::on_posix::Book>(region, "value.words", "lock:Mutex:futex", "lock:Mutex:posix");
+        assert_tells::<other::on_sysv::Book>(region, "value.words", "lock:Mutex:futex", "lock:Mutex:sysv");
         assert_tells::<other::variant_renumbered::Book>(region, "value.cover", "Cloth=1", "Cloth=2");
         assert_tells::<Mutex<u64>>(region, "value", "struct:Book", "lock:Mutex:futex");
         // Nor is it replaced.
@@ -151,6 +155,18 @@ fn another_type_is_refused_by_the_first_field_that_differs() {
         assert_eq!((*book.words.lock().unwrap(), book.notes), (90_000, [1, 2, 3, 4]));
         assert!(matches!(book.cover, Cover::Cloth) && (book.pages, book.lines) == (300, 30));
     }
+}
+
+#[test]
+fn a_cell_of_another_backend_is_refused_whichever_of_the_two_made_it() {
+    let scratch = Scratch::new();
+    let region = &*scratch.posix().region(None);
+    let words = [const { sysv::Mutex::new(7_u64) }; 2];
+    let made = Shm::create_in(region, || Ok(words)).unwrap();
+    assert_tells::<[Mutex<u64>; 2]>(region, "value", "lock:Mutex:sysv", "lock:Mutex:futex");
+    assert_tells::<[posix::Mutex<u64>; 2]>(region, "value", "lock:Mutex:sysv", "lock:Mutex:posix");
+    assert!(made.iter().all(|words| *words.lock().unwrap() == 7));
+    Shm::<[sysv::Mutex<u64>; 2]>::remove_in(region).unwrap();
 }
 
 /// A change of the header: where, to what, and how the error calls it.
