@@ -12,6 +12,6 @@ mod identity;
 pub(crate) mod mutex;
 mod owner;
 pub(crate) mod semaphore;
-mod waiting;
+pub(crate) mod waiting;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{IDENTITY_BITS, Identity};

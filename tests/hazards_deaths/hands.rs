@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, alarm, execv, getpid, gettid, pause};
-use pshared::{LockResult, MutexGuard, Shm};
+use pshared::{LockResult, Shm};
 
+use crate::MutexGuard;
 use crate::actor::{BRIEF, LONG, Table};
 use crate::support::child::{self, Peer};
 use crate::support::schedule::{self, Pinned};

@@ -5,6 +5,16 @@
 //! up once a second by themselves, which would hide a wake-up that was lost; so the tests ask at once, when everybody
 //! who could still wake somebody has come to rest, whether anybody is left asleep beside a free lock.
 
+use pshared::{Mutex, MutexGuard};
+
+/// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
+const WOKEN_AT_ONCE: bool = true;
+
+use pshared::{Mutex, MutexGuard};
+
+/// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
+const WOKEN_AT_ONCE: bool = true;
+
 mod actor;
 mod creators;
 mod hands;

@@ -62,6 +62,8 @@ pub(crate) struct Thread {
     namespace: Cell<u32>,
     /// How many of ours are on the list beyond the first; 0 where there is none.
     more: Cell<u32>,
+    /// How many of libc's own robust mutexes this thread has taken through this crate, which are on the list too.
+    by_libc: Cell<u32>,
     /// May be set though no entry of libc's stands behind one of ours, never clear where one does.
     among_foreign: Cell<bool>,
     head: Cell<*const Head>,
@@ -117,6 +119,7 @@ thread_local! {
             generation: Cell::new(0),
             namespace: Cell::new(0),
             more: Cell::new(0),
+            by_libc: Cell::new(0),
             among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
@@ -255,6 +258,7 @@ impl Thread {
         self.head.set(head);
         self.few[1].clear(); // a child holds nothing
         self.more.set(0);
+        self.by_libc.set(0);
         self.few[0].lock.set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
@@ -301,12 +305,13 @@ impl Thread {
 
     /// Whether [`link`](Thread::link) has room without [`reserve`](Thread::reserve).
     pub(crate) fn has_room(&self) -> bool {
-        self.held() < FEW
+        self.held() < FEW && (self.by_libc.get() as usize) < LIMIT - FEW
     }
 
     /// Makes sure that [`link`](Thread::link) has room, in the record and within the kernel's limit.
     pub(crate) fn reserve(&self) -> Result<()> {
         match self.held() {
+            _ if !self.is_below_limit_by(1) => Err(Error::TooManyLocks { limit: LIMIT }),
             0..FEW => Ok(()),
             FEW..LIMIT if self.many.get().is_some() => Ok(()),
             FEW..LIMIT => {
@@ -342,7 +347,30 @@ impl Thread {
 
     /// Whether `count` more locks are within the kernel's limit.
     pub(crate) fn is_below_limit_by(&self, count: usize) -> bool {
-        self.held() + count <= LIMIT
+        self.held() + self.by_libc.get() as usize + count <= LIMIT
+    }
+
+    /// Whether one more of libc's mutexes is within the kernel's limit.
+    #[inline(always)]
+    pub(crate) fn has_room_for_libc(&self) -> bool {
+        self.by_libc.get() + self.more.get() + 1 < LIMIT as u32
+    }
+
+    /// The same, with the error that says so.
+    pub(crate) fn reserve_for_libc(&self) -> Result<()> {
+        if self.is_below_limit_by(1) { Ok(()) } else { Err(Error::TooManyLocks { limit: LIMIT }) }
+    }
+
+    /// This thread has taken one of libc's mutexes, which has room.
+    #[inline(always)]
+    pub(crate) fn libc_took_one(&self) {
+        self.by_libc.set(self.by_libc.get() + 1);
+    }
+
+    /// This thread is about to give one of libc's mutexes back.
+    #[inline(always)]
+    pub(crate) fn libc_gave_one_back(&self) {
+        self.by_libc.set(self.by_libc.get().saturating_sub(1));
     }
 
     /// How many locks of ours are on the list.
