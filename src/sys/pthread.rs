@@ -191,5 +191,17 @@ impl RobustMutex {
     }
 }
 
+/// The thread's id as libc knows it, which is another one's where the thread was made without libc's help: what
+/// `pthread_mutex_trylock` writes into a lock word.
+pub(crate) fn id_of_this_thread() -> Result<u32, Errno> {
+    let probe = RobustMutex::new();
+    // SAFETY: a local that nobody else sees; it isn't moved from here on.
+    unsafe { probe.init(Protocol::None) }.map_err(|(_, errno)| errno)?;
+    probe.try_lock()?;
+    let id = probe.word().load(std::sync::atomic::Ordering::Relaxed) & OWNER;
+    probe.unlock()?;
+    Ok(id)
+}
+
 static_assertions::const_assert!(WORD_AT + size_of::<AtomicU32>() <= size_of::<libc::pthread_mutex_t>());
 static_assertions::const_assert!(align_of::<libc::pthread_mutex_t>() >= align_of::<AtomicU32>());

@@ -22,10 +22,8 @@ fn the_process_that_acts() {
         "actor" => act(&args[0], &peer),
         "reaped" | "zombie" => fork_actor(&role, &args[0], &peer),
         "many" => crate::owners::take_many(&args, &peer),
-        "creator" => crate::creators::create(&args, &peer),
-        "racer" => crate::creators::race(&args, &peer),
         schedule::SPINNER => schedule::spin(&args, &peer),
-        other => panic!("no role is called {other}"),
+        other => crate::play(other, &args, &peer),
     }
 }
 

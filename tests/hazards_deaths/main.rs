@@ -10,10 +10,43 @@ use pshared::{Mutex, MutexGuard};
 /// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
 const WOKEN_AT_ONCE: bool = true;
 
+/// Of the longest ways, every instruction that is a multiple of so many of a number is where somebody is killed.
+const COARSENESS: usize = 1;
+
+/// A process may be made by `clone` without libc's knowledge.
+const LOCKS_AFTER_BARE_CLONE: bool = true;
+
+/// The kernel knows who sleeps on a lock and passes it on at a death, without a look at memory.
+const SLEEPERS_ARE_KNOWN: bool = false;
+
+/// The roles that the tests of locks don't have.
+fn play(role: &str, args: &[String], peer: &support::child::Peer) {
+    match role {
+        "creator" => creators::create(args, peer),
+        "racer" => creators::race(args, peer),
+        other => panic!("no role is called {other}"),
+    }
+}
+
 use pshared::{Mutex, MutexGuard};
 
 /// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
 const WOKEN_AT_ONCE: bool = true;
+
+/// Of the longest ways, every instruction that is a multiple of so many of a number is where somebody is killed.
+const COARSENESS: usize = 1;
+
+/// A process may be made by `clone` without libc's knowledge.
+const LOCKS_AFTER_BARE_CLONE: bool = true;
+
+/// The roles that the tests of locks don't have.
+fn play(role: &str, args: &[String], peer: &support::child::Peer) {
+    match role {
+        "creator" => creators::create(args, peer),
+        "racer" => creators::race(args, peer),
+        other => panic!("no role is called {other}"),
+    }
+}
 
 mod actor;
 mod creators;

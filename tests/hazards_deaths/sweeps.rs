@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::COARSENESS;
 use crate::actor::{Actor, Found, Stage};
 use crate::support::schedule;
 use crate::support::stepper::{Stepper, Stop};
@@ -77,7 +78,7 @@ fn sweep_alone(stride: usize, warm: &[&str], command: &str) {
             poisoned += usize::from(owned);
         }
     });
-    println!("futex mutex {command}, {warm:?} before: killed at {kills} instructions, {poisoned} poisoned, 0 stuck");
+    println!("mutex {command}, {warm:?} before: killed at {kills} instructions, {poisoned} poisoned, 0 stuck");
     assert!(poisoned > 10 / stride && kills > poisoned / 2);
 }
 
@@ -90,7 +91,7 @@ fn killed_after_each_instruction_of_lock_and_unlock() {
 
 #[test]
 fn killed_in_a_threads_first_lock_and_unlock() {
-    sweep_alone(23, &[], "step-both 0");
+    sweep_alone(23 * COARSENESS, &[], "step-both 0");
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn killed_after_each_instruction_of_an_unlock_that_wakes() {
         stage.table.locks[0].clear_poison();
         poisoned += usize::from(owned);
     });
-    println!("futex mutex unlock, one sleeper: killed at {kills} instructions, {stuck} stuck");
+    println!("mutex unlock, one sleeper: killed at {kills} instructions, {stuck} stuck");
     assert_eq!(stuck, 0);
     assert!(poisoned > 10 && poisoned < kills);
 }
@@ -144,7 +145,7 @@ fn a_waiter_killed_on_its_way_to_sleep() {
         other.unlock(0);
         stage.table.locks[1].clear_poison();
     });
-    println!("futex mutex lock, held, one other sleeper: killed at {kills} instructions, {stuck} stuck");
+    println!("mutex lock, held, one other sleeper: killed at {kills} instructions, {stuck} stuck");
     assert_eq!(stuck, 0);
 }
 
@@ -201,7 +202,7 @@ fn e12_a_recoverer_killed_after_each_instruction() {
         stage.table.repaired.store(0, Ordering::SeqCst);
         stage.actor()
     };
-    let kills = kill_after_each(37, victim, "step-recover 0", |tid, kill| {
+    let kills = kill_after_each(37 * COARSENESS, victim, "step-recover 0", |tid, kill| {
         let (owned, repaired) = (stage.owner(0) == tid, stage.table.repaired.load(Ordering::SeqCst) == 1);
         kill();
         assert_eq!(stage.owner(0), 0, "not marked by the kernel");
@@ -213,6 +214,6 @@ fn e12_a_recoverer_killed_after_each_instruction() {
         }
         done += usize::from(found == Found::Clean);
     });
-    println!("futex mutex lock_or_recover: killed at {kills} instructions, {again} left the poison, {done} repaired");
-    assert!(again > 10 && done > 0);
+    println!("mutex lock_or_recover: killed at {kills} instructions, {again} left the poison, {done} repaired");
+    assert!(again > 10 / COARSENESS && done > 0);
 }
