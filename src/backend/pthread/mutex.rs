@@ -38,7 +38,9 @@
 //!
 //! A program in C that takes the lock over from a dead owner and has that one's thread id by chance is taken for the dead one,
 //! unless it clears the eight bytes behind the mutex. libc follows the links of its list, so a peer that scribbles over
-//! mutexes can crash this process, as it can't on futexes.
+//! mutexes can crash this process, as it can't on futexes. Who waits for one with priority inheritance while its owner
+//! dies unmarked (by an exec from a second thread, or reaped memory), within the moment between the look at the owner and
+//! the call, is ended by libc's assertion. A process made by a bare `clone` is refused: libc doesn't know its threads' ids.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -176,10 +178,13 @@ impl<const INHERITS: bool> Mutex<INHERITS> {
     }
 
     /// A program in C unlocked it without making it consistent: as if it had died, which is what libc is told.
+    ///
+    /// libc refuses such a mutex after it has taken it, and glibc's trylock (up to 2.41 at least) doesn't give it back.
     #[cold]
-    fn revive(&self) {
+    fn revive(&self, me: &Thread) {
+        let leave = |word| (word == 0 || id_of(word) == me.tid()).then_some(word & WAITERS | OWNER_DIED);
         // Err: somebody else has done it.
-        let _ = self.mutex.word().compare_exchange(0, OWNER_DIED, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = self.mutex.word().fetch_update(Ordering::SeqCst, Ordering::Relaxed, leave);
     }
 
     /// As long as `until`, or not at all.
@@ -213,6 +218,10 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
                 }
                 Ok(locked @ (Locked::Clean | Locked::OwnerDied)) => {
                     self.leave_to_the_patient(locked);
+                    None
+                }
+                Ok(Locked::GivenUp) => {
+                    self.revive(me);
                     None
                 }
                 _ => None,
@@ -256,7 +265,7 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
                     }
                     Locked::Own if self.bury_namesake(me, identity) => {}
                     Locked::Own => return Err(patience.refuse_own()),
-                    Locked::GivenUp => self.revive(),
+                    Locked::GivenUp => self.revive(me),
                     Locked::Busy if is_over => {
                         if me.may_ask(self) && self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst)) {
                             continue;
