@@ -138,6 +138,21 @@ pub mod futex {
     }
 }
 
+/// The types on POSIX threads: robust `pthread_mutex_t`s, which programs in C can take too.
+pub mod pthread {
+    pub use crate::backend::pthread::{Pthread, PthreadPi};
+
+    family!("POSIX threads", Pthread);
+
+    /// [`generic::Mutex`](crate::generic::Mutex) on POSIX threads, with priority inheritance: who holds it runs with the
+    /// priority of the most important one that waits for it.
+    pub type PiMutex<T> = crate::generic::Mutex<T, PthreadPi>;
+    /// The guard of a [`PiMutex`].
+    pub type PiMutexGuard<'a, T> = crate::generic::MutexGuard<'a, T, PthreadPi>;
+    /// A [`Condvar`] for [`PiMutex`]es.
+    pub type PiCondvar = crate::generic::Condvar<PthreadPi>;
+}
+
 /// The types on POSIX semaphores.
 pub mod posix {
     pub use crate::backend::posix::{NamedSemaphore, Posix};

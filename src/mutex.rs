@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use guard::{MappedMutexGuard, MutexGuard};
 
-use crate::backend::{Acquired, Backend, RawMutex, Refused};
+use crate::backend::{Acquired, Backend, RawMutex, RawPthread, Refused};
 use crate::cell::layout::Type;
 use crate::cell::safe::{Resident, ShmData, ShmSafe};
 use crate::deadline::Patience;
@@ -275,6 +275,25 @@ impl<G> From<Refused> for LockError<G> {
             Refused::WouldDeadlock => LockError::WouldDeadlock,
             Refused::Failed(error) => LockError::Failed(error),
         }
+    }
+}
+
+impl<T: ?Sized, B: Backend> Mutex<T, B>
+where
+    B::Mutex: RawPthread,
+{
+    /// The lock's `pthread_mutex_t`, for programs in C that map the same region: it is where this points to, minus where
+    /// the region begins. The poison and the data follow it, see [`ShmCell::TYPE`](crate::ShmSafe::TYPE).
+    ///
+    /// The mutex is process-shared, robust and of the kind `PTHREAD_MUTEX_ERRORCHECK`. A program in C that takes it
+    /// - calls `pthread_mutex_consistent` when it gets `EOWNERDEAD`, stores 0 in the eight bytes behind the mutex, and
+    ///   repairs the data: the poison, which is this crate's, isn't told of that death;
+    /// - waits by `pthread_mutex_clocklock` or `pthread_mutex_timedlock` in slices, or it may wait for ever when a waiter
+    ///   beside it is killed.
+    ///
+    /// It is neither initialised nor destroyed by whoever gets it, and is a mutex only in a cell.
+    pub fn raw_mutex(&self) -> *mut std::ffi::c_void {
+        self.raw.as_pthread()
     }
 }
 

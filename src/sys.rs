@@ -8,6 +8,7 @@ pub(crate) mod machine;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod namespace;
+pub(crate) mod pthread;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;
 pub(crate) mod sem;

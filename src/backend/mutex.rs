@@ -76,3 +76,14 @@ pub unsafe trait RawMutex: Send + Sync + Sized + 'static {
     /// See [`Resident::teardown`](crate::Resident::teardown).
     unsafe fn teardown(&self);
 }
+
+/// A lock that is a `pthread_mutex_t`, which programs in C can take as well.
+///
+/// # Safety
+///
+/// What [`as_pthread`](RawPthread::as_pthread) returns is inside of `self`; settled, it is a robust, process-shared mutex
+/// of the C library, and who has that has the lock.
+pub unsafe trait RawPthread: RawMutex {
+    /// The `pthread_mutex_t`.
+    fn as_pthread(&self) -> *mut std::ffi::c_void;
+}

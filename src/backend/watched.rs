@@ -16,6 +16,6 @@ mod owner;
 pub(crate) mod permits;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;
-mod waiting;
+pub(crate) mod waiting;
 
-pub(crate) use identity::Identity;
+pub(crate) use identity::{IDENTITY_BITS, Identity};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pshared::{Cause, Mutex, Shm, ShmSafe};
+use pshared::{Cause, Shm, ShmSafe};
 
+use crate::Mutex;
 use crate::support::child::{self, Child};
 use crate::support::place::Scratch;
 use crate::support::schedule;
@@ -83,10 +84,11 @@ impl Stage {
         found
     }
 
-    /// Whether the actor sleeps although nobody, or nobody but `dead`, owns the lock.
+    /// Whether the actor sleeps although nobody, or nobody but `dead`, owns the lock. Where waiters have to look up by
+    /// themselves this isn't asked: that they come to it at all is what is claimed there.
     pub fn is_stranded(&self, actor: &Actor, lock: usize, dead: &[u32]) -> bool {
         let free = || matches!(self.owner(lock), 0) || dead.contains(&self.owner(lock));
-        free() && schedule::is_asleep(actor.tid) && free()
+        crate::WOKEN_AT_ONCE && free() && schedule::is_asleep(actor.tid) && free()
     }
 }
 

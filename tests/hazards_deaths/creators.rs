@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::gettid;
-use pshared::{Error, Mutex, Shm, ShmSafe};
+use pshared::{Error, Shm, ShmSafe};
 
+use crate::Mutex;
 use crate::actor::{LONG, TEST};
 use crate::staged;
 use crate::support::child::{self, Child, Peer};

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, alarm, execv, getpid, gettid, pause};
-use pshared::{LockResult, MutexGuard, Shm};
+use pshared::{LockResult, Shm};
 
+use crate::MutexGuard;
 use crate::actor::{BRIEF, LONG, Table};
 use crate::support::child::{self, Peer};
 use crate::support::schedule::{self, Pinned};
@@ -21,10 +22,8 @@ fn the_process_that_acts() {
         "actor" => act(&args[0], &peer),
         "reaped" | "zombie" => fork_actor(&role, &args[0], &peer),
         "many" => crate::owners::take_many(&args, &peer),
-        "creator" => crate::creators::create(&args, &peer),
-        "racer" => crate::creators::race(&args, &peer),
         schedule::SPINNER => schedule::spin(&args, &peer),
-        other => panic!("no role is called {other}"),
+        other => crate::play(other, &args, &peer),
     }
 }
 

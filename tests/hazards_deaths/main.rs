@@ -5,6 +5,43 @@
 //! up once a second by themselves, which would hide a wake-up that was lost; so the tests ask at once, when everybody
 //! who could still wake somebody has come to rest, whether anybody is left asleep beside a free lock.
 
+use pshared::{Mutex, MutexGuard};
+
+/// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
+const WOKEN_AT_ONCE: bool = true;
+
+/// A process may be made by `clone` without libc's knowledge.
+const LOCKS_AFTER_BARE_CLONE: bool = true;
+
+/// The kernel knows who sleeps on a lock and passes it on at a death, without a look at memory.
+const SLEEPERS_ARE_KNOWN: bool = false;
+
+/// The roles that the tests of locks don't have.
+fn play(role: &str, args: &[String], peer: &support::child::Peer) {
+    match role {
+        "creator" => creators::create(args, peer),
+        "racer" => creators::race(args, peer),
+        other => panic!("no role is called {other}"),
+    }
+}
+
+use pshared::{Mutex, MutexGuard};
+
+/// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
+const WOKEN_AT_ONCE: bool = true;
+
+/// A process may be made by `clone` without libc's knowledge.
+const LOCKS_AFTER_BARE_CLONE: bool = true;
+
+/// The roles that the tests of locks don't have.
+fn play(role: &str, args: &[String], peer: &support::child::Peer) {
+    match role {
+        "creator" => creators::create(args, peer),
+        "racer" => creators::race(args, peer),
+        other => panic!("no role is called {other}"),
+    }
+}
+
 mod actor;
 mod creators;
 mod hands;

@@ -2,8 +2,9 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pshared::{Cause, Error, LockError, Mutex, Shm};
+use pshared::{Cause, Error, LockError, Shm};
 
+use crate::Mutex;
 use crate::actor::{Actor, Found, Lonely, Stage, TEST};
 use crate::support::child::{self, Peer};
 use crate::support::place::Scratch;

@@ -49,7 +49,7 @@ fn sweep_alone(mut points: KillPoints, warm: &[&str], command: &str) {
             poisoned += usize::from(owned);
         }
     });
-    println!("futex mutex {command}, {warm:?} before: {points}, {poisoned} poisoned, 0 stuck");
+    println!("mutex {command}, {warm:?} before: {points}, {poisoned} poisoned, 0 stuck");
     assert!(poisoned > 3 && points.kills() > poisoned / 2);
 }
 
@@ -92,7 +92,7 @@ fn killed_after_each_instruction_of_an_unlock_that_wakes() {
         stage.table.locks[0].clear_poison();
         poisoned += usize::from(owned);
     });
-    println!("futex mutex unlock, one sleeper: {points}, {stuck} stuck");
+    println!("mutex unlock, one sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
     assert!(poisoned > 10 && poisoned < points.kills());
 }
@@ -118,7 +118,7 @@ fn a_waiter_killed_on_its_way_to_sleep() {
         other.unlock(0);
         stage.table.locks[1].clear_poison();
     });
-    println!("futex mutex lock, held, one other sleeper: {points}, {stuck} stuck");
+    println!("mutex lock, held, one other sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
 }
 
@@ -158,7 +158,7 @@ fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
             assert!(missed < 1000, "the schedule is never met");
         }
     }
-    println!("futex mutex, woken waiter, one other sleeper: {points}, {stuck} stuck");
+    println!("mutex, woken waiter, one other sleeper: {points}, {stuck} stuck");
     assert_eq!(stuck, 0);
     assert!(poisoned > 10 && poisoned < points.kills());
 }
@@ -188,6 +188,6 @@ fn e12_a_recoverer_killed_after_each_instruction() {
         }
         done += usize::from(found == Found::Clean);
     });
-    println!("futex mutex lock_or_recover: {points}, {again} left the poison, {done} repaired");
+    println!("mutex lock_or_recover: {points}, {again} left the poison, {done} repaired");
     assert!(again > 3 && done > 0);
 }

@@ -29,6 +29,7 @@ use super::watchdog;
 macro_rules! for_every_backend {
     (in_cells { $($in_cells:tt)* } anywhere { $($anywhere:tt)* }) => {
         $crate::support::claims::for_every_backend! { @backend futex Futex $($in_cells)* $($anywhere)* }
+        $crate::support::claims::for_every_backend! { @backend pthread Pthread $($in_cells)* }
         $crate::support::claims::for_every_backend! { @backend posix Posix $($in_cells)* }
         $crate::support::claims::for_every_backend! { @backend sysv Sysv $($in_cells)* }
     };

@@ -52,6 +52,9 @@ const FEW: usize = 8;
 /// How many a table of its own has room for, after the few.
 const MANY: usize = LIMIT - FEW;
 
+/// See [`Thread::reserve_for_libc`].
+const STRANGER: u32 = 1 << 31;
+
 /// The calling thread.
 pub(crate) struct Thread {
     /// The process's generation: a word that the kernel zeroes in a forked child.
@@ -62,6 +65,9 @@ pub(crate) struct Thread {
     namespace: Cell<u32>,
     /// How many of ours are on the list beyond the first; 0 where there is none.
     more: Cell<u32>,
+    /// How many of libc's own robust mutexes this thread has taken through this crate, which are on the list too; with
+    /// [`STRANGER`] where it isn't known whether libc knows the thread.
+    by_libc: Cell<u32>,
     /// May be set though no entry of libc's stands behind one of ours, never clear where one does.
     among_foreign: Cell<bool>,
     head: Cell<*const Head>,
@@ -117,6 +123,7 @@ thread_local! {
             generation: Cell::new(0),
             namespace: Cell::new(0),
             more: Cell::new(0),
+            by_libc: Cell::new(STRANGER),
             among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
@@ -255,6 +262,7 @@ impl Thread {
         self.head.set(head);
         self.few[1].clear(); // a child holds nothing
         self.more.set(0);
+        self.by_libc.set(STRANGER);
         self.few[0].lock.set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
@@ -301,12 +309,13 @@ impl Thread {
 
     /// Whether [`link`](Thread::link) has room without [`reserve`](Thread::reserve).
     pub(crate) fn has_room(&self) -> bool {
-        self.held() < FEW
+        self.held() < FEW && self.by_libc() < LIMIT - FEW
     }
 
     /// Makes sure that [`link`](Thread::link) has room, in the record and within the kernel's limit.
     pub(crate) fn reserve(&self) -> Result<()> {
         match self.held() {
+            _ if !self.is_below_limit_by(1) => Err(Error::TooManyLocks { limit: LIMIT }),
             0..FEW => Ok(()),
             FEW..LIMIT if self.many.get().is_some() => Ok(()),
             FEW..LIMIT => {
@@ -342,7 +351,46 @@ impl Thread {
 
     /// Whether `count` more locks are within the kernel's limit.
     pub(crate) fn is_below_limit_by(&self, count: usize) -> bool {
-        self.held() + count <= LIMIT
+        self.held() + self.by_libc() + count <= LIMIT
+    }
+
+    /// Whether libc knows this thread, and one more of its mutexes is within the kernel's limit.
+    #[inline(always)]
+    pub(crate) fn has_room_for_libc(&self) -> bool {
+        self.by_libc.get() + self.more.get() + 1 < LIMIT as u32
+    }
+
+    fn by_libc(&self) -> usize {
+        (self.by_libc.get() & !STRANGER) as usize
+    }
+
+    /// Makes sure that this thread may take one more of libc's mutexes.
+    pub(crate) fn reserve_for_libc(&self) -> Result<()> {
+        if self.by_libc.get() & STRANGER != 0 {
+            let known = sys::pthread::id_of_this_thread().map_err(|errno| {
+                sys::failed("pthread_mutex_lock", "a mutex to try it", errno, "this libc must have robust mutexes")
+            })?;
+            if known != self.tid() {
+                return Err(Error::Unsupported {
+                    what: "a mutex of libc's".into(),
+                    why: "this process was made by a bare clone, so libc doesn't know its threads: use fork, or a lock on futexes",
+                });
+            }
+            self.by_libc.set(0);
+        }
+        if self.is_below_limit_by(1) { Ok(()) } else { Err(Error::TooManyLocks { limit: LIMIT }) }
+    }
+
+    /// This thread has taken one of libc's mutexes, which has room.
+    #[inline(always)]
+    pub(crate) fn libc_took_one(&self) {
+        self.by_libc.set(self.by_libc.get() + 1);
+    }
+
+    /// This thread is about to give one of libc's mutexes back.
+    #[inline(always)]
+    pub(crate) fn libc_gave_one_back(&self) {
+        self.by_libc.set(self.by_libc.get().saturating_sub(1));
     }
 
     /// How many locks of ours are on the list.

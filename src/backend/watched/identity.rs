@@ -74,4 +74,10 @@ impl Identity {
         let replaced = status.program.is_some_and(|mark| self.program() != 0 && mark.get() != self.program());
         status.ended || status.started > self.seen() || replaced
     }
+
+    /// Whether no living thread has that id.
+    #[cold]
+    pub(crate) fn is_thread_gone(id: u32) -> bool {
+        !system::exists(id) || system::status(id, process::boot_time_offset()).is_some_and(|status| status.ended)
+    }
 }

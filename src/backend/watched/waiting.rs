@@ -27,7 +27,7 @@ use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
 
 /// How long a sleeper sleeps before it looks by itself.
-pub(super) const SLICE: Duration = Duration::from_millis(50);
+pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 /// So many are woken at once; more notice within a slice.
 const MOST_RINGS: u32 = 4096;
@@ -147,7 +147,7 @@ impl<B: Bell> Waiting<B> {
 }
 
 /// The moment until which a patient one waits.
-pub(super) fn deadline_of(patience: Patience) -> Option<Deadline> {
+pub(crate) fn deadline_of(patience: Patience) -> Option<Deadline> {
     match patience {
         Patience::Until(deadline) => Some(deadline),
         Patience::Forever | Patience::None => None,
