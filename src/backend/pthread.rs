@@ -35,10 +35,10 @@ macro_rules! bundle {
             type Semaphore = watched::semaphore::Semaphore<SemBell>;
             type Event = watched::event::Event<SemBell>;
             type Condvar = watched::condvar::Condvar<SemBell>;
-            type Permits<const N: usize> = crate::backend::futex::permits::Slots<N>;
-            type Barrier<const N: usize> = crate::backend::futex::barrier::Rounds<N>;
-            type Once = crate::backend::futex::once::OnceWord;
-            type RwLock<const READERS: usize> = crate::backend::futex::rwlock::RwLock<READERS>;
+            type Permits<const N: usize> = watched::permits::Permits<SemBell, N>;
+            type Barrier<const N: usize> = watched::barrier::Barrier<SemBell, N>;
+            type Once = watched::once::Once<SemBell>;
+            type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
         }
     };
 }

@@ -25,10 +25,10 @@ impl Backend for Sysv {
     type Semaphore = watched::semaphore::Semaphore<SysvBell>;
     type Event = watched::event::Event<SysvBell>;
     type Condvar = watched::condvar::Condvar<SysvBell>;
-    type Permits<const N: usize> = crate::backend::futex::permits::Slots<N>;
-    type Barrier<const N: usize> = crate::backend::futex::barrier::Rounds<N>;
-    type Once = crate::backend::futex::once::OnceWord;
-    type RwLock<const READERS: usize> = crate::backend::futex::rwlock::RwLock<READERS>;
+    type Permits<const N: usize> = watched::permits::Permits<SysvBell, N>;
+    type Barrier<const N: usize> = watched::barrier::Barrier<SysvBell, N>;
+    type Once = watched::once::Once<SysvBell>;
+    type RwLock<const READERS: usize> = watched::rwlock::RwLock<SysvBell, READERS>;
 }
 
 static_assertions::const_assert_eq!(size_of::<SysvBell>(), 16);

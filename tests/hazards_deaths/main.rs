@@ -25,23 +25,6 @@ fn play(role: &str, args: &[String], peer: &support::child::Peer) {
     }
 }
 
-use pshared::{Mutex, MutexGuard};
-
-/// Who sleeps is woken by whatever happens: nobody has to look up by himself for that.
-const WOKEN_AT_ONCE: bool = true;
-
-/// A process may be made by `clone` without libc's knowledge.
-const LOCKS_AFTER_BARE_CLONE: bool = true;
-
-/// The roles that the tests of locks don't have.
-fn play(role: &str, args: &[String], peer: &support::child::Peer) {
-    match role {
-        "creator" => creators::create(args, peer),
-        "racer" => creators::race(args, peer),
-        other => panic!("no role is called {other}"),
-    }
-}
-
 mod actor;
 mod creators;
 mod hands;

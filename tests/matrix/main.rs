@@ -30,7 +30,7 @@ macro_rules! backends {
         }
     };
 }
-backends! { futex Futex "no", posix Posix "no" }
+backends! { futex Futex "no", pthread Pthread "`PiMutex`", sysv Sysv "no", posix Posix "no" }
 
 /// Calls `$run::<Row>($arguments)` for each row of a backend.
 macro_rules! for_each_row {

@@ -119,7 +119,7 @@ fn every_waiter_is_woken_though_all_sets_were_removed() {
         });
         assert_eq!(*all.mutex.lock().unwrap(), round);
         *all.gate.lock().unwrap() = 0;
-        all.event.reset();
+        all.event.reset().unwrap();
         // Nobody is asleep: the next round begins with sets that are gone.
         ipcrm(all);
     }
