@@ -4,6 +4,7 @@ use pshared::backend::Backend;
 
 use crate::hazard;
 use crate::stage::{Actor, KINDS, Stage, is_wake_up};
+use crate::support::schedule;
 
 /// Lets a victim sleep first and `others` behind it; gives one, by which the victim is woken, and kills it before it runs.
 /// `None` if somebody else was woken for it.
@@ -81,9 +82,12 @@ hazard!(
         let _holder = kill_woken(stage, "lock", "", &waiting)?;
         while !waiting.is_empty() {
             let has_it = |waiter: &&Actor| Some(waiter.tid) == stage.table.lock.owner().map(|owner| owner.tid);
-            crate::support::schedule::wait_until("the next one has it", || waiting.iter().any(|it| has_it(it)));
-            let next = waiting.iter().position(|it| has_it(it)).unwrap();
-            let next = waiting.remove(next);
+            let mut next = None;
+            schedule::wait_until("the next one has it", || {
+                next = waiting.iter().position(has_it);
+                next.is_some()
+            });
+            let next = waiting.remove(next.unwrap());
             next.says("done");
             next.does("give lock");
         }
