@@ -61,6 +61,11 @@ impl Stop {
         self.futex_operation().is_some_and(|it| matches!(it, libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET))
     }
 
+    /// Whether it is about to make a call in which the sleepers of any backend sleep.
+    pub fn may_sleep(self) -> bool {
+        self.is_futex_wait() || matches!(self, Stop::Entry { number: libc::SYS_semtimedop, .. })
+    }
+
     /// Whether it is about to change a word and wake sleepers in `futex`.
     pub fn is_futex_wake_op(self) -> bool {
         self.futex_operation() == Some(libc::FUTEX_WAKE_OP)
@@ -207,10 +212,10 @@ impl Stepper {
         ptrace::syscall(self.tid, None).unwrap();
     }
 
-    /// Lets the stopped thread run until it sleeps on a futex; woken, it will stop as it leaves that call.
+    /// Lets the stopped thread run until it sleeps in a lock; woken, it will stop as it leaves that call.
     pub fn run_until_asleep(&self) {
         loop {
-            while !self.to_syscall().is_futex_wait() {}
+            while !self.to_syscall().may_sleep() {}
             self.run_to_syscall();
             if self.sleeps_or_stops().is_none() {
                 return;
