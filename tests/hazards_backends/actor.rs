@@ -76,6 +76,24 @@ impl<'a, B: Backend> Hands<'a, B> {
                 self.give(kind);
                 mark();
             }
+            "meet" => return self.meet(),
+            "do" => return said(self.table.once.call_once(|| {})),
+            "await" => return said(self.table.once.wait()),
+            "step-all" => {
+                mark();
+                let answer = match kind {
+                    "meet" => self.meet(),
+                    "reset" => said(self.table.meeting.reset()),
+                    "do" => said(self.table.once.call_once(|| {})),
+                    _ => {
+                        let taken = self.take(kind, None);
+                        self.give(kind);
+                        taken
+                    }
+                };
+                mark();
+                return answer;
+            }
             "recover-slowly" => {
                 let guard = self.table.lock.lock_or_recover(|_, _| {
                     peer.say("repairing");
@@ -93,8 +111,15 @@ impl<'a, B: Backend> Hands<'a, B> {
         "done".into()
     }
 
+    fn meet(&self) -> String {
+        match self.table.meeting.wait() {
+            Ok(result) if result.is_leader() => "leads".into(),
+            other => said(other.map(drop)),
+        }
+    }
+
     fn take(&mut self, kind: &str, timeout: Option<Duration>) -> String {
-        let Table { lock, jobs, permits, changed } = self.table;
+        let Table { lock, jobs, permits, changed, .. } = self.table;
         let started = Instant::now();
         let outcome = match (kind, timeout) {
             ("lock", None) => return self.locked(lock.lock()),

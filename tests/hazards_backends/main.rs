@@ -9,6 +9,7 @@ mod owners;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweeps;
 mod timed;
 mod waiters;
 
