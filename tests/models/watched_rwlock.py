@@ -26,6 +26,7 @@ Variants, which must fail:
   ring_one           who frees the gate rings once, though it has let readers in
   keep_the_ring      a ring that was for another is kept, by a reader that gets in and by who sleeps again
   forget_waiters     who frees the gate leaves no W in it for those that it doesn't ring for
+  ring_first         that W is set after the ring
   crowd_keeps_shut   the reader too many holds the gate without letting waiting readers in
 """
 
@@ -158,7 +159,10 @@ class RwLock(Program):
         unheard = world.words[bell][1]
         rings = min(count, max(0, sleepers - unheard))
         left = marks and sleepers > unheard + rings and self.variant != "forget_waiters"
-        return ("ring", bell, rings, ("mark_waiters", then) if left else then)
+        if left and self.variant == "ring_first":
+            return ("ring", bell, rings, ("mark_waiters", then))
+        ring = ("ring", bell, rings, then)
+        return ("mark_waiters", ring) if left else ring
 
     def ring(self, world, me, bell, count, then):
         sleepers, rings = world.words[bell]
@@ -533,11 +537,11 @@ if __name__ == "__main__":
     ]:
         report.holds(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
     report.holds("rw, twice each", RwLock("rw", rounds=(2, 2)), 1)
-    for roles, slots in [("rw", 1), ("ww", 1), ("ur", 1), ("dr", 1)]:
+    for roles, slots in [("rw", 1), ("ww", 1), ("www", 1), ("ur", 1), ("dr", 1)]:
         report.holds(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)
     for roles, slots, kills in [("rrw", 1, 2), ("rww", 1, 2), ("urw", 1, 1), ("rdw", 1, 1), ("tvw", 1, 2), ("rrr", 1, 2)]:
         report.long(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
-    for roles, slots in [("rrw", 2), ("rww", 1), ("www", 1), ("urw", 1), ("drw", 1)]:
+    for roles, slots in [("rrw", 1), ("rrw", 2), ("rww", 1), ("urw", 1), ("drw", 1)]:
         report.long(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)
 
     def fails(name, roles, variant, slots, kills, problem, **more):
@@ -558,5 +562,6 @@ if __name__ == "__main__":
     fails("stepping back quietly", "rw", "step_back_quietly", 1, 0, "hang", bells=True)
     fails("one ring for many", "rww", "ring_one", 1, 0, "hang", bells=True)
     fails("a ring is kept", "rww", "keep_the_ring", 1, 0, "hang", bells=True)
+    fails("W comes after the ring", "www", "ring_first", 1, 0, "hang", bells=True)
     fails("W is forgotten while some sleep", "www", "forget_waiters", 1, 0, "hang", bells=True)
     report.exit()

@@ -217,8 +217,9 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             return; // somebody scribbled over it; what stands there is left for waiters to make out
         }
         let rings = if self.let_in() { u32::MAX } else { 1 };
-        if self.gate.release(identity) && self.at_gate.wake(rings) {
-            self.gate.mark_waiters();
+        if self.gate.release(identity) {
+            // W before the ring: who hears that and takes the gate is to ring for the next.
+            self.at_gate.wake_some(rings, || self.gate.mark_waiters());
         }
     }
 }
