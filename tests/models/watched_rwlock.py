@@ -24,7 +24,9 @@ Variants, which must fail:
   count_late         a sleeper is counted after its last look at the words, not before
   step_back_quietly  a reader that finds the gate closed doesn't ring for a writer that waits for its slot
   ring_one           who frees the gate rings once, though it has let readers in
-  keep_the_ring      a reader that gets in at a free gate passes no ring on
+  keep_the_ring      a ring that was for another is kept, by a reader that gets in and by who sleeps again
+  forget_waiters     who frees the gate leaves no W in it for those that it doesn't ring for
+  ring_first         that W is set after the ring
   crowd_keeps_shut   the reader too many holds the gate without letting waiting readers in
 """
 
@@ -37,6 +39,9 @@ ALL = 99
 
 class RwLock(Program):
     marked = False
+
+    # What the slot's reader does at the gate.
+    INSIDE, WAITING, LET_IN = "inside", "waiting", "let in"
 
     def __init__(self, roles, slots=1, rounds=None, variant=None, bells=False):
         self.roles, self.slots, self.variant, self.bells = roles, slots, variant, bells
@@ -51,9 +56,9 @@ class RwLock(Program):
         return self.slots + slot
 
     def words(self):
-        # The gate and the slots; whether the slot's reader waits; the phase; the slots ever used; the truth about
+        # The gate and the slots; the slots' states; the phase; the slots ever used; the truth about
         # writers that died with the data; what Poison says; per bell, sleepers counted and rings to hear.
-        return [FREE] * (1 + self.slots) + [False] * self.slots + [QUIET, frozenset(), False, False, (0, 0), (0, 0)]
+        return [FREE] * (1 + self.slots) + [self.INSIDE] * self.slots + [QUIET, frozenset(), False, False, (0, 0), (0, 0)]
 
     def first(self, me):
         return ("begin", 1)
@@ -96,6 +101,12 @@ class RwLock(Program):
             return ("last_look", bell, looks, again, False)
         return ("count", bell, looks, again)
 
+    def sleep_at_gate(self, world, looks, again, late, rang):
+        """The same at the gate; who heard a ring before may have heard what was for one that was let in."""
+        if rang and any(world.words[self.state(slot)] == self.LET_IN for slot in self.each):
+            return self.wake(self.at_gate, 1, again + (False,))
+        return self.sleep(self.at_gate, looks, GATE, again + (self.bells and self.variant != "keep_the_ring",), late)
+
     def slice(self, world, me, word, again, late):
         out = [(world.copy(), again)]
         if self.roles[me] in "tv" and late:
@@ -137,21 +148,37 @@ class RwLock(Program):
         world.words[bell] = (sleepers - 1, rings)
         return again
 
-    def wake(self, bell, count, then):
-        return ("wake_look", bell, count, then) if self.bells else then
+    def wake(self, bell, count, then, marks=False):
+        return ("wake_look", bell, count, then, marks) if self.bells else then
 
-    def wake_look(self, world, me, bell, count, then):
+    def wake_look(self, world, me, bell, count, then, marks):
         sleepers, _ = world.words[bell]
-        return ("wake_room", bell, count, sleepers, then) if sleepers else then
+        return ("wake_room", bell, count, sleepers, then, marks) if sleepers else then
 
-    def wake_room(self, world, me, bell, count, sleepers, then):
-        room = max(0, sleepers - world.words[bell][1])
-        return ("ring", bell, min(count, room), then)
+    def wake_room(self, world, me, bell, count, sleepers, then, marks):
+        unheard = world.words[bell][1]
+        rings = min(count, max(0, sleepers - unheard))
+        left = marks and sleepers > unheard + rings and self.variant != "forget_waiters"
+        if left and self.variant == "ring_first":
+            return ("ring", bell, rings, ("mark_waiters", then))
+        ring = ("ring", bell, rings, then)
+        return ("mark_waiters", ring) if left else ring
 
     def ring(self, world, me, bell, count, then):
         sleepers, rings = world.words[bell]
         world.words[bell] = (sleepers, rings + count)
         return then
+
+    def mark_waiters(self, world, me, then):
+        owner, _, died = world.words[GATE]
+        world.words[GATE] = (owner, True, died)
+        return then
+
+    def let_in_one(self, world, slot):
+        if world.words[self.state(slot)] != self.WAITING:
+            return False
+        world.words[self.state(slot)] = self.LET_IN
+        return True
 
     def add_waiters(self, world, word, value):
         """The compare-exchange before a sleep: whether it was done."""
@@ -197,7 +224,7 @@ class RwLock(Program):
         return ("reading", round, slot)
 
     def reset(self, world, me, round, slot):
-        world.words[self.state(slot)] = False
+        world.words[self.state(slot)] = self.INSIDE
         return ("look", round, slot)
 
     def look_at_once(self, world, me, round, slot):
@@ -227,7 +254,11 @@ class RwLock(Program):
 
     def pass_on(self, world, me, round, slot):
         then = ("reading", round, slot)
-        return self.wake(self.at_gate, 1, then) if world.words[GATE][0] is None else then
+        owner, waiters, died = world.words[GATE]
+        if owner is None:
+            return self.wake(self.at_gate, 1, then)
+        world.words[GATE] = (owner, True, died)
+        return then
 
     def look_at_phase(self, world, me, round, slot):
         phase = world.words[self.phase]
@@ -236,45 +267,43 @@ class RwLock(Program):
         if self.tries(me):
             return ("unlock", slot, ("end", round))
         if phase == CROWDED:
-            return ("unlock", slot, ("outside", round))
+            return ("unlock", slot, ("outside", round, False))
         return ("step_back", round, slot)
 
     def step_back(self, world, me, round, slot):
-        world.words[self.state(slot)] = True
+        world.words[self.state(slot)] = self.WAITING
         return ("tell_writer", round, slot)
 
     def tell_writer(self, world, me, round, slot):
-        then = ("wait", round, slot)
+        then = ("wait", round, slot, False)
         tells = world.words[slot][1] and self.variant != "step_back_quietly"
         return self.wake(self.draining, 1, then) if tells else then
 
-    def wait(self, world, me, round, slot):
+    def wait(self, world, me, round, slot, rang):
         gate = world.words[GATE]
-        return ("try_in", round, slot, False) if gate[0] is None else ("wait_state", round, slot, gate)
+        return ("try_in", round, slot, False) if gate[0] is None else ("wait_state", round, slot, rang, gate)
 
-    def wait_state(self, world, me, round, slot, gate):
-        if not world.words[self.state(slot)]:
+    def wait_state(self, world, me, round, slot, rang, gate):
+        if world.words[self.state(slot)] != self.WAITING:
             return ("try_in", round, slot, False)
-        return ("wait_phase", round, slot, gate)
+        return ("wait_phase", round, slot, rang, gate)
 
-    def wait_phase(self, world, me, round, slot, gate):
+    def wait_phase(self, world, me, round, slot, rang, gate):
         if world.words[self.phase] == OPEN:
             return ("try_in", round, slot, False)
-        return ("wait_mark", round, slot, gate)
+        return ("wait_mark", round, slot, rang, gate)
 
-    def wait_mark(self, world, me, round, slot, gate):
+    def wait_mark(self, world, me, round, slot, rang, gate):
         again = ("wait", round, slot)
-        if not self.add_waiters(world, GATE, gate):
-            return again
+        if not self.add_waiters(world, GATE, gate) or world.words[self.phase] == OPEN:
+            return again + (rang,)
         # The phase is one more look: the gate's owner opens it, then looks for W.
-        looks = ((GATE, (gate[0], True, gate[2])), (self.state(slot), True), (self.phase, world.words[self.phase]))
-        if world.words[self.phase] == OPEN:
-            return again
-        return self.sleep(self.at_gate, looks, GATE, again, ("try_in", round, slot, True))
+        looks = ((GATE, (gate[0], True, gate[2])), (self.state(slot), self.WAITING), (self.phase, world.words[self.phase]))
+        return self.sleep_at_gate(world, looks, again, ("try_in", round, slot, True), rang)
 
     def try_in(self, world, me, round, slot, late):
-        waited = world.words[self.state(slot)]
-        world.words[self.state(slot)] = False
+        waited = world.words[self.state(slot)] == self.WAITING
+        world.words[self.state(slot)] = self.INSIDE
         if not waited:
             return ("come_in", round, slot)
         return ("unlock", slot, ("end", round)) if late else ("look", round, slot)
@@ -299,21 +328,21 @@ class RwLock(Program):
 
     # ---- readers without a slot ---------------------------------------------------------------------------------
 
-    def outside(self, world, me, round):
+    def outside(self, world, me, round, rang):
         gate = world.words[GATE]
-        return ("pick", round, False) if gate[0] is None else ("outside_phase", round, gate)
+        return ("pick", round, False) if gate[0] is None else ("outside_phase", round, rang, gate)
 
-    def outside_phase(self, world, me, round, gate):
+    def outside_phase(self, world, me, round, rang, gate):
         if world.words[self.phase] != CROWDED:
             return ("pick", round, False)
-        return ("outside_mark", round, gate)
+        return ("outside_mark", round, rang, gate)
 
-    def outside_mark(self, world, me, round, gate):
+    def outside_mark(self, world, me, round, rang, gate):
         again = ("outside", round)
         if not self.add_waiters(world, GATE, gate):
-            return again
+            return again + (rang,)
         looks = ((GATE, (gate[0], True, gate[2])), (self.phase, CROWDED))
-        return self.sleep(self.at_gate, looks, GATE, again, ("end", round))
+        return self.sleep_at_gate(world, looks, again, ("end", round), rang)
 
     def crowd(self, world, me, round):
         world.words[self.phase] = CROWDED
@@ -336,7 +365,7 @@ class RwLock(Program):
 
     def crowd_reset(self, world, me, round, slot, died):
         if died:
-            world.words[self.state(slot)] = False
+            world.words[self.state(slot)] = self.INSIDE
         return ("quieten", ("reading", round, slot))
 
     def crowd_mark(self, world, me, round, left):
@@ -349,7 +378,7 @@ class RwLock(Program):
 
     def crowd_let_in(self, world, me, round, left):
         if self.variant != "crowd_keeps_shut":
-            world.words[self.state(left[0])] = False
+            self.let_in_one(world, left[0])
         return ("crowd_mark", round, left[1:])
 
     def crowd_wake(self, world, me, round):
@@ -359,29 +388,31 @@ class RwLock(Program):
     def crowd_sleep(self, world, me, round):
         again, late = ("crowd_pick", round, self.each), ("quieten", ("end", round))
         words = [(slot, world.words[slot]) for slot in self.each]
+        states = [(self.state(slot), world.words[self.state(slot)]) for slot in self.each]
         if any(word[0] is None or not word[1] for _, word in words):
             return again
-        states = () if self.variant == "crowd_keeps_shut" else tuple((self.state(slot), False) for slot in self.each)
-        return self.sleep(self.draining, tuple(words) + states, None, again, late)
+        if any(state == self.WAITING for _, state in states) and self.variant != "crowd_keeps_shut":
+            return again
+        return self.sleep(self.draining, tuple(words + states), None, again, late)
 
     # ---- the gate -----------------------------------------------------------------------------------------------
 
-    def gate(self, world, me, round, then, slept):
+    def gate(self, world, me, round, then, rang):
         word = world.words[GATE]
         if word[0] is None:
-            return ("gate_take", round, then, slept, word)
-        return ("end", round) if self.tries(me) else ("gate_mark", round, then, slept, word)
+            return ("gate_take", round, then, rang, word)
+        return ("end", round) if self.tries(me) else ("gate_mark", round, then, rang, word)
 
-    def gate_mark(self, world, me, round, then, slept, word):
+    def gate_mark(self, world, me, round, then, rang, word):
+        again = ("gate", round, then)
         if not self.add_waiters(world, GATE, word):
-            return ("gate", round, then, slept)
-        looks = ((GATE, (word[0], True, word[2])),)
-        return self.sleep(self.at_gate, looks, GATE, ("gate", round, then, True), ("end", round))
+            return again + (rang,)
+        return self.sleep_at_gate(world, ((GATE, (word[0], True, word[2])),), again, ("end", round), rang)
 
-    def gate_take(self, world, me, round, then, slept, word):
+    def gate_take(self, world, me, round, then, rang, word):
         if world.words[GATE] != word:
-            return ("gate", round, then, slept)
-        world.words[GATE] = (me, word[1] or slept, False)
+            return ("gate", round, then, rang)
+        world.words[GATE] = (me, word[1], False)
         if not word[2]:
             return then
         return ("forget", then, True) if self.variant == "forget_first" else ("gate_note", then)
@@ -415,7 +446,7 @@ class RwLock(Program):
         return ("drain_look", round, left[1:]) if word[0] is None else ("drain_state", round, left, word)
 
     def drain_state(self, world, me, round, left, word):
-        if world.words[self.state(left[0])]:
+        if world.words[self.state(left[0])] == self.WAITING:
             return ("drain_look", round, left[1:])
         if self.tries(me):
             return ("quieten", ("end", round))
@@ -425,7 +456,9 @@ class RwLock(Program):
         slot, again = left[0], ("drain_look", round, left)
         if not self.add_waiters(world, slot, word):
             return again
-        looks = ((slot, (word[0], True, word[2])), (self.state(slot), False))
+        looks = ((slot, (word[0], True, word[2])), (self.state(slot), world.words[self.state(slot)]))
+        if world.words[self.state(slot)] == self.WAITING:
+            return again
         return self.sleep(self.draining, looks, None, again, ("quieten", ("end", round)))
 
     def write(self, world, me, round):
@@ -447,7 +480,7 @@ class RwLock(Program):
     def open_let_in(self, world, me, left, then):
         if not left:
             return self.wake(self.at_gate, ALL, then)
-        world.words[self.state(left[0])] = False
+        self.let_in_one(world, left[0])
         return ("open_let_in", left[1:], then)
 
     def upgradable(self, world, me, round):
@@ -471,7 +504,7 @@ class RwLock(Program):
 
     def down_reset(self, world, me, round, slot, died):
         if died:
-            world.words[self.state(slot)] = False
+            world.words[self.state(slot)] = self.INSIDE
         return ("quieten", ("reading", round, slot))
 
     # ---- giving the gate back -----------------------------------------------------------------------------------
@@ -489,13 +522,11 @@ class RwLock(Program):
     def let_in(self, world, me, left, any, then):
         if not left:
             return ("gate_free", any, then)
-        waits = world.words[self.state(left[0])]
-        world.words[self.state(left[0])] = False
-        return ("let_in", left[1:], any or waits, then)
+        return ("let_in", left[1:], self.let_in_one(world, left[0]) or any, then)
 
     def gate_free(self, world, me, any, then):
         world.words[GATE] = FREE
-        return self.wake(self.at_gate, ALL if any and self.variant != "ring_one" else 1, then)
+        return self.wake(self.at_gate, ALL if any and self.variant != "ring_one" else 1, then, marks=True)
 
 
 if __name__ == "__main__":
@@ -506,11 +537,11 @@ if __name__ == "__main__":
     ]:
         report.holds(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
     report.holds("rw, twice each", RwLock("rw", rounds=(2, 2)), 1)
-    for roles, slots in [("rw", 1), ("ww", 1), ("ur", 1), ("dr", 1)]:
+    for roles, slots in [("rw", 1), ("ww", 1), ("www", 1), ("ur", 1), ("dr", 1)]:
         report.holds(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)
     for roles, slots, kills in [("rrw", 1, 2), ("rww", 1, 2), ("urw", 1, 1), ("rdw", 1, 1), ("tvw", 1, 2), ("rrr", 1, 2)]:
         report.long(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
-    for roles, slots in [("rrw", 2), ("rww", 1), ("www", 1), ("urw", 1), ("drw", 1)]:
+    for roles, slots in [("rrw", 1), ("rrw", 2), ("rww", 1), ("urw", 1), ("drw", 1)]:
         report.long(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)
 
     def fails(name, roles, variant, slots, kills, problem, **more):
@@ -531,4 +562,6 @@ if __name__ == "__main__":
     fails("stepping back quietly", "rw", "step_back_quietly", 1, 0, "hang", bells=True)
     fails("one ring for many", "rww", "ring_one", 1, 0, "hang", bells=True)
     fails("a ring is kept", "rww", "keep_the_ring", 1, 0, "hang", bells=True)
+    fails("W comes after the ring", "www", "ring_first", 1, 0, "hang", bells=True)
+    fails("W is forgotten while some sleep", "www", "forget_waiters", 1, 0, "hang", bells=True)
     report.exit()

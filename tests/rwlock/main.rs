@@ -8,6 +8,7 @@ mod death;
 mod forgotten;
 mod fork;
 mod guard;
+mod killed;
 mod limit;
 mod odd_memory;
 mod poison;

@@ -113,7 +113,7 @@ impl<B: Backend> Counted<B> {
 
 in_threads_and_processes!(
     /// F1 of the list of hazards: four readers that overlap, so that there is always one inside.
-    no_stream_of_readers_keeps_a_writer_out,
+    f1_no_stream_of_readers_keeps_a_writer_out,
     Counted<B> = Counted::new(),
     workers = 4,
     |counted, me| {
@@ -141,7 +141,7 @@ in_threads_and_processes!(
 
 in_threads_and_processes!(
     /// Writers that overlap: one is inside or waits at every moment. A reader waits for one of them.
-    no_stream_of_writers_keeps_a_reader_out,
+    f1_no_stream_of_writers_keeps_a_reader_out,
     Counted<B> = Counted::new(),
     workers = 4,
     |counted, me| {

@@ -13,8 +13,8 @@
 //! 1. The owner part goes from 0 to a thread's identity by that thread's compare-exchange, and back to 0 by that thread, or
 //!    by one that has found that identity gone. No two threads have one identity and none comes back, so whoever is found
 //!    gone stays gone: looking and marking needn't be one step.
-//! 2. W is set by who is about to sleep and cleared by whoever frees the word, who then rings. It may be clear with
-//!    somebody asleep: all sleep in slices.
+//! 2. W is set by who is about to sleep and cleared by whoever frees the word, who then rings; it may leave W there for
+//!    those that it doesn't ring for. W may be clear with somebody asleep: all sleep in slices.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

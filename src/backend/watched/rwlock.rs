@@ -148,7 +148,9 @@ const fn bit(slot: usize) -> u64 {
 }
 
 impl Slot {
-    const NEW: Slot = Slot { word: OwnerWord::new(), state: AtomicU32::new(INSIDE), nested: AtomicU32::new(0) };
+    const fn new() -> Slot {
+        Slot { word: OwnerWord::new(), state: AtomicU32::new(INSIDE), nested: AtomicU32::new(0) }
+    }
 
     #[inline(always)]
     fn is_inside(&self) -> bool {
@@ -176,7 +178,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             used: AtomicU64::new(0),
             at_gate: Waiting::new(),
             draining: Waiting::new(),
-            slots: [const { Slot::NEW }; READERS],
+            slots: [const { Slot::new() }; READERS],
         }
     }
 

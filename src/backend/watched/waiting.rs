@@ -97,20 +97,26 @@ impl<B: Bell> Waiting<B> {
         heard.map_err(Refused::Failed)
     }
 
-    /// Wakes so many sleepers, if there are as many; after the change that they are to see. Says whether there are more
-    /// sleepers than rings to hear. May be called from a signal handler. What fails here costs a slice, and the next sleeper
-    /// says what it is.
+    /// Wakes so many sleepers, if there are as many; after the change that they are to see. May be called from a signal
+    /// handler. What fails here costs a slice, and the next sleeper says what it is.
+    pub(super) fn wake(&self, count: u32) {
+        self.wake_some(count, || ());
+    }
+
+    /// The same; `leaves` is called before, if there are more sleepers than there will be rings to hear.
     #[cold]
-    pub(super) fn wake(&self, count: u32) -> bool {
+    pub(super) fn wake_some(&self, count: u32, leaves: impl FnOnce()) {
         let sleepers = self.sleepers.load(Ordering::SeqCst);
         if sleepers == 0 {
-            return false;
+            return;
         }
         let unheard = self.bell.unheard().unwrap_or(0);
         let room = sleepers.min(MOST_RINGS).saturating_sub(unheard);
         let rings = count.min(room);
+        if sleepers > unheard.saturating_add(rings) {
+            leaves();
+        }
         let _ = self.bell.ring(rings);
-        sleepers > unheard.saturating_add(rings)
     }
 
     /// Wakes all sleepers.

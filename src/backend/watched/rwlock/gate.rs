@@ -154,7 +154,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     /// Frees the slots of those that don't exist any more, all at once, so that many deaths take no longer than one. Says
     /// whether there were any.
     pub(super) fn bury_gone_readers(&self) -> bool {
-        self.used().fold(false, |any, slot| slot.word.bury_if_gone(slot.word.load(Ordering::Relaxed)) || any)
+        self.used().filter(|slot| slot.word.bury_if_gone(slot.word.load(Ordering::Relaxed))).count() > 0
     }
 
     /// Lets readers in from now on. The gate is this thread's.
@@ -168,7 +168,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
 
     /// Lets in who waits with a slot; says whether anybody did. The gate is this thread's, and the data isn't written.
     fn let_in(&self) -> bool {
-        self.used().fold(false, |any, slot| slot.let_in() || any)
+        self.used().filter(|slot| slot.let_in()).count() > 0
     }
 
     /// Turns holding the gate into holding a slot; where there is none, into holding the gate open.
@@ -217,8 +217,9 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             return; // somebody scribbled over it; what stands there is left for waiters to make out
         }
         let rings = if self.let_in() { u32::MAX } else { 1 };
-        if self.gate.release(identity) && self.at_gate.wake(rings) {
-            self.gate.mark_waiters();
+        if self.gate.release(identity) {
+            // W before the ring: who hears that and takes the gate is to ring for the next.
+            self.at_gate.wake_some(rings, || self.gate.mark_waiters());
         }
     }
 }
