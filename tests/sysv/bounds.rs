@@ -133,6 +133,34 @@ fn a_bell_that_can_count_no_further_rings_all_the_same() {
     assert_eq!(jobs.value(), 3000);
 }
 
+/// A signal to the thread that made it every millisecond, by the kernel's own timer: no gaps, however busy the machine is.
+struct Storm(libc::timer_t);
+
+impl Storm {
+    fn here(signal: Signal) -> Storm {
+        // SAFETY: all its fields are integers, or a pointer that may be null.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal as i32;
+        event.sigev_notify_thread_id = tid() as i32;
+        let mut timer = std::ptr::null_mut();
+        // SAFETY: both outlive the call.
+        Errno::result(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer) }).unwrap();
+        let every = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        let times = libc::itimerspec { it_interval: every, it_value: every };
+        // SAFETY: a timer made above, and a struct that outlives the call.
+        Errno::result(unsafe { libc::timer_settime(timer, 0, &times, std::ptr::null_mut()) }).unwrap();
+        Storm(timer)
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        // SAFETY: made by `here`, deleted once.
+        unsafe { libc::timer_delete(self.0) };
+    }
+}
+
 #[test]
 fn a_stream_of_signals_moves_no_deadline_and_ends_no_wait() {
     static SIGNALS: AtomicU32 = AtomicU32::new(0);
@@ -148,9 +176,8 @@ fn a_stream_of_signals_moves_no_deadline_and_ends_no_wait() {
     let waited = Duration::from_millis(300);
     let timed_out = &AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (ids, sleeping) = std::sync::mpsc::channel();
         let waiter = scope.spawn(move || {
-            ids.send(tid()).unwrap();
+            let _storm = Storm::here(Signal::SIGUSR1);
             let started = Instant::now();
             assert_eq!(jobs.wait_timeout(waited), Err(Error::TimedOut));
             assert!(started.elapsed() >= waited, "{:?}", started.elapsed());
@@ -158,22 +185,10 @@ fn a_stream_of_signals_moves_no_deadline_and_ends_no_wait() {
             // And one that only a post ends.
             jobs.wait().unwrap();
         });
-        let id = sleeping.recv().unwrap();
-        let interrupt = || {
-            // SAFETY: a thread of this process, which waits for it below.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), id, libc::SIGUSR1) };
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        wait_until("the end of the time", || {
-            interrupt();
-            timed_out.load(Ordering::Relaxed)
-        });
+        wait_until("the end of the time", || timed_out.load(Ordering::Relaxed));
         let before = SIGNALS.load(Ordering::Relaxed);
         assert!(before >= 5, "there was no stream of signals");
-        wait_until("more signals", || {
-            interrupt();
-            SIGNALS.load(Ordering::Relaxed) >= before + 20
-        });
+        wait_until("more signals", || SIGNALS.load(Ordering::Relaxed) >= before + 20);
         assert!(!waiter.is_finished());
         jobs.post().unwrap();
     });

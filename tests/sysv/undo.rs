@@ -65,8 +65,11 @@ fn actor(args: &[String], peer: &Peer) {
     }
 }
 
+/// Starts an [`actor`] that does this with these, and waits until it has.
+type Start<'a> = dyn Fn(&str, &Foreign, &Named<Ours>) -> child::Child + 'a;
+
 /// Runs `main`, whose processes are [`actor`]s.
-fn staged(test: &str, main: fn(&dyn Fn(&str, &Foreign, &Named<Ours>) -> child::Child)) {
+fn staged(test: &str, main: fn(&Start<'_>)) {
     match child::role() {
         Some((_, args, peer)) => actor(&args, &peer),
         None => {
