@@ -78,6 +78,7 @@ impl std::fmt::Debug for RobustMutex {
     }
 }
 
+#[inline(always)]
 fn checked(errno: c_int) -> Result<(), Errno> {
     if errno == 0 { Ok(()) } else { Err(Errno::from_raw(errno)) }
 }

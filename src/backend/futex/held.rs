@@ -33,6 +33,7 @@ impl Held {
         Held(generation & !Held::ALONE)
     }
 
+    #[inline]
     pub(super) fn unlinked(generation: u32) -> Held {
         Held(generation & !(Held::ALONE | Held::LINKED))
     }
@@ -69,6 +70,7 @@ impl Held {
     }
 
     /// Whether it is held by a process of this generation.
+    #[inline]
     pub(super) fn is_of(self, generation: u32) -> bool {
         (self.0 | Held::LINKED | Held::ALONE) & !Held::MARK == generation
     }

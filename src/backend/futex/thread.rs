@@ -169,6 +169,7 @@ impl Thread {
     }
 
     /// Whether this process holds what `held` is of, not an ancestor of it.
+    #[inline]
     pub(crate) fn is_holder(&self, held: Held) -> bool {
         held.is_of(self.current())
     }
@@ -203,6 +204,7 @@ impl Thread {
     }
 
     /// What this thread keeps of a lock that isn't on the list.
+    #[inline]
     pub(crate) fn held_unlinked(&self) -> Held {
         Held::unlinked(self.generation.get())
     }
@@ -387,10 +389,10 @@ impl Thread {
         self.by_libc.set(self.by_libc.get() + 1);
     }
 
-    /// This thread is about to give one of libc's mutexes back.
+    /// This thread is about to give back one of libc's mutexes that it has taken.
     #[inline(always)]
     pub(crate) fn libc_gave_one_back(&self) {
-        self.by_libc.set(self.by_libc.get().saturating_sub(1));
+        self.by_libc.set(self.by_libc.get().wrapping_sub(1));
     }
 
     /// How many locks of ours are on the list.

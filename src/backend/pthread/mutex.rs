@@ -206,8 +206,7 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
     fn lock_at_once(&self) -> Option<Held> {
         thread::with(|me| {
             let identity = me.identity()?;
-            let is_mine_to_take = self.settled.load(Ordering::Relaxed) == me.namespace() && me.has_room_for_libc();
-            if !is_mine_to_take || self.mutex.word().load(Ordering::Relaxed) != 0 {
+            if self.settled.load(Ordering::Relaxed) != me.namespace() || !me.has_room_for_libc() {
                 return None;
             }
             match self.mutex.try_lock() {

@@ -23,7 +23,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::bell::Bell;
+use super::bell::{Bell, Heard};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::thread;
 use crate::backend::{Acquired, RawCondvar, RawMutex, Refused, Waited};
@@ -60,6 +60,7 @@ impl<B: Bell> Condvar<B> {
     /// Waits until the sequence is no longer `entered`; says whether the time was up instead.
     fn wait_for_change(&self, entered: u32, patience: Patience) -> Result<bool, Refused> {
         let deadline = deadline_of(patience);
+        let mut passes = 0;
         let mut spin = self.waiting.spin();
         loop {
             let sequence = self.sequence.load(Ordering::SeqCst);
@@ -81,7 +82,10 @@ impl<B: Bell> Condvar<B> {
                 continue;
             }
             spin.failed();
-            self.waiting.sleep_if(|| self.sequence.load(Ordering::SeqCst) == asleep, deadline)?;
+            let is_same = || self.sequence.load(Ordering::SeqCst) == asleep;
+            if self.waiting.sleep_if(is_same, deadline)? == Heard::Ring && is_same() {
+                self.waiting.pass_on(&mut passes);
+            }
             spin = self.waiting.spin();
         }
     }

@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::bell::Bell;
+use super::bell::{Bell, Heard};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::thread;
 use crate::backend::{RawEvent, Refused};
@@ -67,6 +67,7 @@ unsafe impl<B: Bell> RawEvent for Event<B> {
         }
         thread::with(|me| self.waiting.enter(me))?;
         let deadline = deadline_of(patience);
+        let mut passes = 0;
         let mut spin = self.waiting.spin();
         loop {
             if self.word.load(Ordering::SeqCst) != entered {
@@ -81,7 +82,10 @@ unsafe impl<B: Bell> RawEvent for Event<B> {
                 return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
             }
             spin.failed();
-            self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == entered, deadline)?;
+            let is_same = || self.word.load(Ordering::SeqCst) == entered;
+            if self.waiting.sleep_if(is_same, deadline)? == Heard::Ring && is_same() {
+                self.waiting.pass_on(&mut passes);
+            }
             spin = self.waiting.spin();
         }
     }

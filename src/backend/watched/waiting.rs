@@ -32,6 +32,9 @@ pub(crate) const SLICE: Duration = Duration::from_millis(50);
 /// So many are woken at once; more notice within a slice.
 const MOST_RINGS: u32 = 4096;
 
+/// So often a sleeper passes on what it heard in another's place.
+const MOST_PASSES: u32 = 16;
+
 /// A bell, and what is known of those who wait. All zero when unsettled.
 #[repr(C)]
 #[derive(Debug)]
@@ -117,6 +120,17 @@ impl<B: Bell> Waiting<B> {
             leaves();
         }
         let _ = self.bell.ring(rings);
+    }
+
+    /// For a sleeper that heard a ring though nothing has changed since it came: that was for one who came before it and
+    /// hasn't heard it yet. Rings again and lets the other go first, `passes` times at most, for it may be nobody's.
+    #[cold]
+    pub(super) fn pass_on(&self, passes: &mut u32) {
+        if *passes < MOST_PASSES && self.sleepers.load(Ordering::SeqCst) > 0 {
+            *passes += 1;
+            let _ = self.bell.ring(1);
+            std::thread::yield_now();
+        }
     }
 
     /// Wakes all sleepers.
