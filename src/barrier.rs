@@ -15,9 +15,9 @@ use crate::error::{Error, LockError, Result};
 /// cell, between threads anywhere.
 ///
 /// Write [`pshared::Barrier`](crate::Barrier), the same with the backend chosen. The calls are those of
-/// [`std::sync::Barrier`], with an outcome: a participant that **dies while it waits breaks** the barrier for the others, at
-/// once, and so does one that gives up. Everybody who waits, and everybody who comes, gets
-/// [`BarrierBroken`](Error::BarrierBroken) then, until somebody calls [`reset`](Barrier::reset).
+/// [`std::sync::Barrier`], with an outcome: a participant that **dies while it waits breaks** the barrier for the others (on
+/// futexes at once, on other backends within a tenth of a second), and so does one that gives up. Everybody who waits, and
+/// everybody who comes, gets [`BarrierBroken`](Error::BarrierBroken) then, until somebody calls [`reset`](Barrier::reset).
 ///
 /// A round is completed for all of its participants or broken for all of them, except that who gives up is told
 /// [`TimedOut`](Error::TimedOut) instead.

@@ -113,3 +113,36 @@ hazard!(a_barrier_answers_everybody_after_each_kill_of_one_that_resets, |stage| 
     everybody_is_answered(stage, "reset");
     Some(())
 });
+
+hazard!(
+    /// The first to come, on its way to sleep: once it is counted, it is missed.
+    a_barrier_is_broken_by_the_first_one_that_is_killed_where_it_counts,
+    |stage| {
+        let meeting = &stage.table.meeting;
+        let [other, spare] = [(); 2].map(|()| stage.actor());
+        let mut broken = 0;
+        let mut points = KillPoints::changes();
+        while points.are_left() {
+            let victim = stage.actor();
+            let stepper = victim.step_through("step-all meet");
+            points.send(&stepper);
+            let had_come = meeting.waiting() == 1;
+            stepper.kill();
+            victim.kill();
+            if meeting.is_broken() {
+                other.tell("meet");
+                other.says("BarrierBroken");
+                meeting.reset().unwrap();
+                broken += 1;
+            } else {
+                assert!(!had_come, "counted, dead and not missed");
+            }
+            other.sleeps_in("meet");
+            spare.tell("meet");
+            spare.says("leads");
+            other.says("done");
+        }
+        assert!(broken > 1);
+        Some(())
+    }
+);
