@@ -32,8 +32,7 @@ use crate::error::Error;
 
 /// A family of primitives built on one mechanism of the system.
 ///
-/// The only implementor so far is [`Futex`](futex::Futex); the parameter exists so that types keep their names when
-/// more come.
+/// Generic code takes it as a parameter; users write the aliases of a module, as `pshared::posix::Mutex<T>`.
 pub trait Backend: Send + Sync + 'static {
     /// The backend's name in fingerprints and tables.
     const NAME: &'static str;

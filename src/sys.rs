@@ -21,6 +21,14 @@ use nix::errno::Errno;
 
 use crate::error::Error;
 
+/// Runs `f`, which may be in a signal handler, and leaves errno as it was: whoever was interrupted may be about to read it.
+pub(crate) fn keeping_errno<R>(f: impl FnOnce() -> R) -> R {
+    let before = Errno::last_raw();
+    let result = f();
+    Errno::set_raw(before);
+    result
+}
+
 /// An [`Error::Os`]: `call` on `what` failed.
 pub(crate) fn failed(call: &'static str, what: impl Into<Box<str>>, errno: Errno, advice: &'static str) -> Error {
     Error::Os { call, what: what.into(), errno: errno as i32, advice }

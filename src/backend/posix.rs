@@ -26,7 +26,7 @@ mod sizes {
     use crate::posix::{Barrier, Once, Permits};
 
     // A sem_t of glibc and musl has 32 bytes, and what stands beside it 16.
-    static_assertions::const_assert_eq!(size_of::<Permits<4>>(), 88);
+    static_assertions::const_assert_eq!(size_of::<Permits<4>>(), 80);
     static_assertions::const_assert_eq!(size_of::<Barrier<4>>(), 176);
     static_assertions::const_assert_eq!(size_of::<Once>(), 64);
 }

@@ -63,10 +63,31 @@ impl Sem {
     }
 
     // The calls below are for initialised semaphores. On one that isn't, all zero or scribbled over, they do no worse
-    // than sleep and wake for nothing: a sem_t of Linux's libcs is a count and the futex that goes with it, no pointers.
+    // than sleep and wake for nothing, or fail: a sem_t of Linux's libcs is a count, the futex that goes with it and how
+    // that is to be called, no pointers.
+
+    /// EINVAL where glibc would end the process: it puts what stands beside the count into its futex calls, and takes
+    /// their failure for its own. (Who scribbles between this look and the call can still do that.)
+    fn check(&self) -> Result<(), Errno> {
+        #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+        {
+            use std::sync::atomic::{AtomicU32, Ordering};
+
+            /// What `sem_init` writes there for a process-shared one, since glibc 2.21.
+            const SHARED: u32 = libc::FUTEX_PRIVATE_FLAG as u32;
+            const AT: usize = 8;
+            // SAFETY: within the sem_t, aligned, and written by `init` only or by whoever scribbles, in another process.
+            let kind = unsafe { &*self.as_ptr().cast::<u8>().add(AT).cast::<AtomicU32>() };
+            if kind.load(Ordering::Relaxed) != SHARED {
+                return Err(Errno::EINVAL);
+            }
+        }
+        Ok(())
+    }
 
     /// `sem_post`.
     pub(crate) fn post(&self) -> Result<(), Errno> {
+        self.check()?;
         // SAFETY: see above.
         checked(unsafe { libc::sem_post(self.as_ptr()) })
     }
@@ -85,6 +106,7 @@ impl Sem {
     pub(crate) fn wait(&self, until: TimeSpec) -> Result<bool, Errno> {
         let until = libc::timespec { tv_sec: until.tv_sec(), tv_nsec: until.tv_nsec() };
         loop {
+            self.check()?;
             // SAFETY: see above; the timespec outlives the call.
             match checked(unsafe { sem_clockwait(self.as_ptr(), libc::CLOCK_MONOTONIC, &until) }) {
                 Ok(()) => return Ok(true),

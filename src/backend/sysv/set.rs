@@ -117,6 +117,9 @@ impl Name {
 
     /// The set, if it can be used; from now on this process is registered with it.
     pub(super) fn enter(self) -> Result<Set, Trouble> {
+        if !is_ours(self.key, u64::from(COUNT)) {
+            return Err(Trouble::Gone); // none, or scribbled over
+        }
         if known::has(self.set) {
             return Ok(self.set);
         }

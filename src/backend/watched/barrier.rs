@@ -31,8 +31,8 @@
 //!    killed is ended by others. Who wasn't counted begins anew.
 //! 5. Who sleeps is counted asleep before it looks at the state for the last time; who ends a round rings afterwards. If it
 //!    is killed in between, or who heard is, the others look by themselves after a slice.
-//! 6. A sleeper looks after its neighbour: the next place that has an owner. Of those who wait in a round, one that lives has a
-//!    neighbour that doesn't, unless all live.
+//! 6. A sleeper looks after all places, if nobody has done so for half a slice: one that only looked after its neighbour
+//!    would rely on a neighbour that may be stopped.
 //!
 //! # Memory orderings
 //!
@@ -50,7 +50,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Identity;
-use super::bell::{Bell, Heard};
+use super::bell::Bell;
 use super::owner::{OwnerWord, owner};
 use super::waiting::{SLICE, Waiting};
 use crate::backend::futex::thread;
@@ -98,7 +98,6 @@ struct Place {
 #[derive(Clone, Copy)]
 struct Mine<'a> {
     place: &'a Place,
-    number: usize,
     identity: Identity,
 }
 
@@ -227,7 +226,7 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
                 let place = &self.places[number];
                 let word = place.owner.load(Ordering::SeqCst);
                 if owner(word).is_none() && place.owner.take(word, identity, 0) {
-                    return Ok(Mine { place, number, identity });
+                    return Ok(Mine { place, identity });
                 }
             }
             if deadline.is_some_and(Deadline::has_passed) {
@@ -295,14 +294,13 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
                 continue;
             }
             spin.failed();
-            match door.sleep_if(|| is_on(self.state()), deadline) {
-                Ok(Heard::Ring) => {}
-                Ok(Heard::Nothing) => self.look_after_neighbour(mine),
-                Err(refused) => {
-                    if self.break_round(number) {
-                        return Err(refused);
-                    }
-                }
+            if let Err(refused) = door.sleep_if(|| is_on(self.state()), deadline)
+                && self.break_round(number)
+            {
+                return Err(refused);
+            }
+            if door.is_time_to_look() {
+                self.places.iter().for_each(|place| self.bury_if_gone(place));
             }
             spin = door.spin();
         }
@@ -356,18 +354,6 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
                 self.break_round(note & NUMBER);
             }
             place.owner.bury(word);
-        }
-    }
-
-    /// Looks at the neighbour, and further while there is nobody (invariant 6).
-    #[cold]
-    fn look_after_neighbour(&self, mine: Mine<'_>) {
-        let (before, from) = self.places.split_at(mine.number);
-        for place in from[1..].iter().chain(before) {
-            self.bury_if_gone(place);
-            if owner(place.owner.load(Ordering::SeqCst)).is_some() {
-                return;
-            }
         }
     }
 }

@@ -52,6 +52,9 @@ impl<B: Bell> Condvar<B> {
             let now = sequence.wrapping_add(ONE);
             // Err: somebody else notifies, or begins to wait.
             let _ = self.sequence.compare_exchange(now, now & !WAITERS, Ordering::SeqCst, Ordering::Relaxed);
+            if !self.waiting.is_empty() {
+                self.sequence.fetch_or(WAITERS, Ordering::SeqCst); // who came in between counts on it
+            }
         } else {
             self.waiting.wake(count);
         }

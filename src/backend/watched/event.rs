@@ -61,6 +61,7 @@ unsafe impl<B: Bell> RawEvent for Event<B> {
     }
 
     fn wait(&self, patience: Patience) -> Result<(), Refused> {
+        self.waiting.check_settled().map_err(Refused::Failed)?;
         let entered = self.word.load(Ordering::SeqCst);
         if entered & SET != 0 {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::backend::futex::process;
+use crate::backend::futex::{process, thread};
 use crate::sys::thread as system;
 
 /// Bits of the thread's id (`PID_MAX_LIMIT` is 2^22), of the mark of its program, and of a time when it lived.
@@ -62,17 +62,22 @@ impl Identity {
     /// Whether that thread has ended, or has become another program by exec. Once true, true for ever.
     ///
     /// What remains: an id that is used again within the tenth of a second in which its former thread was first seen; a
-    /// program that replaces itself where this process may not look into it (another user's), or in the one case of 255
-    /// that has the same mark; a process that has ended and isn't reaped where `/proc` can't be read.
+    /// program that replaces itself where this process may not look into it (another user's), in the one case of 255 that
+    /// has the same mark, or where addresses aren't randomized; a process that has ended and isn't reaped where `/proc` can't be read.
     #[cold]
     pub(crate) fn is_gone(self) -> bool {
         let id = self.thread();
-        if id == 0 || !system::exists(id) {
+        if id == 0 || self.is_of_an_earlier_here() || !system::exists(id) {
             return true;
         }
         let Some(status) = system::status(id, process::boot_time_offset()) else { return false };
         let replaced = status.program.is_some_and(|mark| self.program() != 0 && mark.get() != self.program());
         status.ended || status.started > self.seen() || replaced
+    }
+
+    /// Whether the calling thread has that id and another identity: two can't live at once.
+    fn is_of_an_earlier_here(self) -> bool {
+        thread::with(|me| me.identity().is_some_and(|mine| mine.thread() == self.thread() && mine != self))
     }
 
     /// Whether no living thread has that id.

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Identity;
-use super::bell::{Bell, Heard};
+use super::bell::Bell;
 use super::owner::{OWNER_DIED, OwnerWord, WAITERS, owner};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::held::Held;
@@ -72,7 +72,8 @@ unsafe impl<B: Bell> RawMutex for Mutex<B> {
                     continue;
                 }
                 spin.failed();
-                if self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == asleep, deadline)? == Heard::Nothing {
+                self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == asleep, deadline)?;
+                if self.waiting.is_time_to_look() {
                     self.word.bury_if_gone(asleep);
                 }
                 waiters = WAITERS; // there may be more who sleep, and the ring was for one
@@ -119,16 +120,20 @@ unsafe impl<B: Bell> RawMutex for Mutex<B> {
 
     fn owner_died(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
-        word & OWNER_DIED != 0 || owner(word).is_some_and(Identity::is_gone)
+        word & OWNER_DIED != 0 || self.waiting.is_open_here() && owner(word).is_some_and(Identity::is_gone)
     }
 
     fn forget_death(&self) {
+        if !self.waiting.is_open_here() {
+            return; // the owner may be alive where it is known
+        }
         self.word.bury_if_gone(self.word.load(Ordering::Relaxed));
         self.word.forget_death();
     }
 
     fn owner_thread(&self) -> Option<u32> {
-        let owner = owner(self.word.load(Ordering::Relaxed)).filter(|owner| !owner.is_gone());
+        let owner =
+            owner(self.word.load(Ordering::Relaxed)).filter(|owner| !(self.waiting.is_open_here() && owner.is_gone()));
         owner.map(Identity::thread)
     }
 

@@ -25,7 +25,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Identity;
-use super::bell::{Bell, Heard};
+use super::bell::Bell;
 use super::owner::{OWNER_DIED, OwnerWord, owner};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::held::Held;
@@ -88,7 +88,8 @@ impl<B: Bell> Once<B> {
             return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
         }
         spin.failed();
-        if self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == word, deadline)? == Heard::Nothing {
+        self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == word, deadline)?;
+        if self.waiting.is_time_to_look() {
             self.bury_if_gone(word);
         }
         *spin = self.waiting.spin();

@@ -28,12 +28,10 @@
 //! While somebody waits, the holders are looked at forty times a second at most, some ten microseconds each. No order among
 //! waiters.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use nix::sys::time::TimeValLike;
+use std::sync::atomic::Ordering;
 
 use super::Identity;
-use super::bell::{Bell, Heard};
+use super::bell::Bell;
 use super::owner::{OwnerWord, owner};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::held::Held;
@@ -41,19 +39,12 @@ use crate::backend::futex::thread;
 use crate::backend::{RawPermits, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Result;
-use crate::sys::clock;
-
-/// So many milliseconds are between two looks at the holders, however many wait: half a slice.
-const APART: u32 = 25;
 
 /// `N` permits. All zero when nobody has one and unsettled.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Permits<B: Bell, const N: usize> {
     waiting: Waiting<B>,
-    /// When somebody began to look at the holders, in milliseconds.
-    looked: AtomicU32,
-    spare: AtomicU32,
     slots: [OwnerWord; N],
 }
 
@@ -86,18 +77,6 @@ impl<B: Bell, const N: usize> Permits<B, N> {
         self.slots.iter().all(|slot| are(owner(slot.load(Ordering::SeqCst))))
     }
 
-    /// Frees the slots of the dead, unless somebody else does so just now.
-    #[cold]
-    fn look_after_holders(&self) {
-        let now = clock::monotonic().num_milliseconds() as u32;
-        let looked = self.looked.load(Ordering::Relaxed);
-        if now.wrapping_sub(looked) >= APART
-            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            self.bury_the_gone();
-        }
-    }
-
     /// Frees every slot whose owner is gone; says whether there was one.
     #[cold]
     fn bury_the_gone(&self) -> bool {
@@ -112,12 +91,7 @@ impl<B: Bell, const N: usize> Permits<B, N> {
 
 // SAFETY: a permit is a slot, and the owner word's invariant 1 says that it has one owner at most.
 unsafe impl<B: Bell, const N: usize> RawPermits for Permits<B, N> {
-    const FREE: Self = Permits {
-        waiting: Waiting::new(),
-        looked: AtomicU32::new(0),
-        spare: AtomicU32::new(0),
-        slots: [const { OwnerWord::new() }; N],
-    };
+    const FREE: Self = Permits { waiting: Waiting::new(), slots: [const { OwnerWord::new() }; N] };
 
     type Held = HeldPermit;
 
@@ -158,8 +132,9 @@ unsafe impl<B: Bell, const N: usize> RawPermits for Permits<B, N> {
                     return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
                 }
                 spin.failed();
-                if self.waiting.sleep_if(|| self.all(|owner| owner.is_some()), deadline)? == Heard::Nothing {
-                    self.look_after_holders();
+                self.waiting.sleep_if(|| self.all(|owner| owner.is_some()), deadline)?;
+                if self.waiting.is_time_to_look() {
+                    self.bury_the_gone();
                 }
                 spin = self.waiting.spin();
             }
@@ -179,7 +154,9 @@ unsafe impl<B: Bell, const N: usize> RawPermits for Permits<B, N> {
     }
 
     fn available(&self) -> usize {
-        let is_free = |slot: &&OwnerWord| owner(slot.load(Ordering::Relaxed)).is_none_or(Identity::is_gone);
+        let is_open = self.waiting.is_open_here();
+        let is_free =
+            |slot: &&OwnerWord| owner(slot.load(Ordering::Relaxed)).is_none_or(|owner| is_open && owner.is_gone());
         self.slots.iter().filter(is_free).count()
     }
 

@@ -222,6 +222,15 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
         true
     }
 
+    /// Marks the words of owners that are gone, as the kernel would have if it knew: nobody is told less by that.
+    #[cold]
+    fn bury_the_gone(&self) {
+        if self.at_gate.is_open_here() {
+            self.gate.bury_if_gone(self.gate.load(Ordering::SeqCst));
+            self.bury_gone_readers();
+        }
+    }
+
     /// Whether the gate is free and its last owner died, with or without the data.
     fn gate_owner_died(&self) -> bool {
         let gate = self.gate.load(Ordering::SeqCst);
@@ -325,20 +334,24 @@ unsafe impl<B: Bell, const READERS: usize> RawRwLock for RwLock<B, READERS> {
     }
 
     fn is_locked(&self) -> bool {
+        self.bury_the_gone();
         let is_owned = owner(self.gate.load(Ordering::SeqCst)).is_some();
         is_owned && matches!(self.phase.load(Ordering::SeqCst), OPEN | WRITING) || !self.is_drained()
     }
 
     fn is_locked_exclusively(&self) -> bool {
+        self.bury_the_gone();
         self.phase.load(Ordering::SeqCst) == WRITING && owner(self.gate.load(Ordering::SeqCst)).is_some()
     }
 
     fn writer_died(&self) -> bool {
+        self.bury_the_gone();
         // Once more after the phase, which may be that of another who took the gate meanwhile.
         self.gate_owner_died() && self.phase.load(Ordering::SeqCst) == WRITING && self.gate_owner_died()
     }
 
     fn forget_death(&self) {
+        self.bury_the_gone();
         if self.gate_owner_died() {
             // Err: somebody else has the gate by now, and has been told.
             let _ = self.enter(Patience::None, |caller| self.repair(caller, &|| {}));

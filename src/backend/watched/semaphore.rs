@@ -51,6 +51,9 @@ impl<B: Bell> Semaphore<B> {
         if self.waiting.is_empty() {
             // Err: somebody posts, takes or begins to wait.
             let _ = self.word.compare_exchange(word, word & !WAITERS, Ordering::SeqCst, Ordering::Relaxed);
+            if !self.waiting.is_empty() {
+                self.word.fetch_or(WAITERS, Ordering::SeqCst); // who came in between counts on it
+            }
         } else {
             self.waiting.wake(permits);
         }

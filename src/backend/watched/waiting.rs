@@ -13,21 +13,29 @@
 //! 2. There are never more rings to hear than sleepers were counted: rings for nobody don't pile up. A sleeper that is
 //!    killed stays counted, so later ones may be woken for nothing, each death at most once a ring.
 //! 3. A sleeper that was woken looks at the words before it looks at its clock.
+//! 4. After each sleep, whether or not it heard a ring, a sleeper looks after the owners if nobody has done so for half a
+//!    slice. So a death is noticed where rings keep coming as well, within a slice and a half.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use nix::sys::time::TimeValLike;
 
 use super::bell::{Bell, Heard};
 use super::identity::Identity;
 use crate::backend::Refused;
 use crate::backend::futex::process;
 use crate::backend::futex::spin::Spin;
-use crate::backend::futex::thread::Thread;
+use crate::backend::futex::thread::{self, Thread};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
+use crate::sys::{clock, keeping_errno};
 
 /// How long a sleeper sleeps before it looks by itself.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
+
+/// So many milliseconds are between two looks at the owners.
+const APART: u32 = SLICE.as_millis() as u32 / 2;
 
 /// So many are woken at once; more notice within a slice.
 const MOST_RINGS: u32 = 4096;
@@ -45,7 +53,8 @@ pub(super) struct Waiting<B: Bell> {
     sleepers: AtomicU32,
     /// See [`Spin`].
     estimate: AtomicU32,
-    spare: AtomicU32,
+    /// When somebody last looked after the owners, in milliseconds.
+    looked: AtomicU32,
     bell: B,
 }
 
@@ -55,7 +64,7 @@ impl<B: Bell> Waiting<B> {
             settled: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
             estimate: AtomicU32::new(0),
-            spare: AtomicU32::new(0),
+            looked: AtomicU32::new(0),
             bell: B::NEW,
         }
     }
@@ -90,8 +99,13 @@ impl<B: Bell> Waiting<B> {
         Spin::new(&self.estimate)
     }
 
-    /// Sleeps until somebody rings, the slice is over, or the deadline has come, unless by now there is no need to.
-    /// [`Heard::Nothing`] asks for a look at the owners.
+    /// Whether this thread may use the primitive: only then do the ids in it mean what they mean here.
+    pub(super) fn is_open_here(&self) -> bool {
+        thread::with(|me| self.enter(me)).is_ok()
+    }
+
+    /// Sleeps until somebody rings, the slice is over, or the deadline has come, unless by now there is no need to. Ask
+    /// [`is_time_to_look`](Waiting::is_time_to_look) afterwards, however it ended.
     pub(super) fn sleep_if(&self, needed: impl FnOnce() -> bool, deadline: Option<Deadline>) -> Result<Heard, Refused> {
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let heard = if needed() { self.bell.wait(Deadline::or_slice(deadline, SLICE)) } else { Ok(Heard::Ring) };
@@ -113,13 +127,13 @@ impl<B: Bell> Waiting<B> {
         if sleepers == 0 {
             return;
         }
-        let unheard = self.bell.unheard().unwrap_or(0);
+        let unheard = keeping_errno(|| self.bell.unheard()).unwrap_or(0);
         let room = sleepers.min(MOST_RINGS).saturating_sub(unheard);
         let rings = count.min(room);
         if sleepers > unheard.saturating_add(rings) {
             leaves();
         }
-        let _ = self.bell.ring(rings);
+        let _ = keeping_errno(|| self.bell.ring(rings));
     }
 
     /// For a sleeper that heard a ring though nothing has changed since it came: that was for one who came before it and
@@ -131,6 +145,15 @@ impl<B: Bell> Waiting<B> {
             let _ = self.bell.ring(1);
             std::thread::yield_now();
         }
+    }
+
+    /// Whether it is this thread's turn to look whether the owners still exist: half a slice after the last look, however
+    /// many wait, and however often they are woken meanwhile.
+    pub(super) fn is_time_to_look(&self) -> bool {
+        let now = clock::monotonic().num_milliseconds() as u32;
+        let looked = self.looked.load(Ordering::Relaxed);
+        now.wrapping_sub(looked) >= APART
+            && self.looked.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Wakes all sleepers.

@@ -96,7 +96,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             // Who lets in or opens looks for W after it has said so, and W was set before this look.
             let needed = || self.gate.load(Ordering::SeqCst) == asleep && is_closed();
             rang = self.at_gate.sleep_if(needed, caller.deadline())? == Heard::Ring;
-            if !rang {
+            if self.at_gate.is_time_to_look() {
                 self.gate.bury_if_gone(asleep);
             }
             spin = self.at_gate.spin();
@@ -144,7 +144,8 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             spin.failed();
             // The state once more: a reader that steps back looks for W after it has said so.
             let needed = || slot.word.load(Ordering::SeqCst) == asleep && !slot.is_waiting();
-            if self.draining.sleep_if(needed, caller.deadline())? == Heard::Nothing {
+            self.draining.sleep_if(needed, caller.deadline())?;
+            if self.draining.is_time_to_look() {
                 self.bury_gone_readers();
             }
             spin = self.draining.spin();

@@ -8,7 +8,7 @@ use crate::backend::Refused;
 use crate::backend::futex::rwlock::Shared;
 use crate::backend::futex::thread::Thread;
 use crate::backend::watched::Identity;
-use crate::backend::watched::bell::{Bell, Heard};
+use crate::backend::watched::bell::Bell;
 use crate::backend::watched::owner::{OWNER_DIED, WAITERS, owner};
 use crate::deadline::Patience;
 
@@ -206,7 +206,8 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
             }
             let needed =
                 || self.slots.iter().all(|slot| is_marked(slot.word.load(Ordering::SeqCst)) && !slot.is_waiting());
-            if self.draining.sleep_if(needed, caller.deadline())? == Heard::Nothing {
+            self.draining.sleep_if(needed, caller.deadline())?;
+            if self.draining.is_time_to_look() {
                 self.bury_gone_readers();
             }
         }
