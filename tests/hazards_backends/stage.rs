@@ -94,6 +94,14 @@ impl<B: Backend> Stage<B> {
     }
 }
 
+impl<B: Backend> Drop for Stage<B> {
+    fn drop(&mut self) {
+        // Not as the scratch does, which knows no locks: what the system holds for them goes too.
+        let removed = Shm::<Table<B>>::remove(&self.name);
+        assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
+    }
+}
+
 /// The parent's side of an actor. Its `tid` is the thread that acts.
 pub struct Actor {
     pub child: Child,
