@@ -42,3 +42,5 @@ impl Backend for Posix {
     type Once = watched::once::Once<SemBell>;
     type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
 }
+
+static_assertions::const_assert_eq!(size_of::<watched::rwlock::RwLock<SemBell, 64>>(), 128 + 64 * 64);
