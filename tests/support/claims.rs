@@ -173,9 +173,10 @@ pub(crate) use {
     anywhere, for_every_backend, in_processes, in_processes_with_private_memory, in_threads_and_processes,
 };
 
-/// Whether the kernel tells of a death by the time that the process has ended; elsewhere whoever waits, or comes, finds out.
+/// Whether the kernel tells of every death by the time that the process has ended; elsewhere whoever waits, or comes, finds
+/// out. (On POSIX threads it tells of a mutex's owner, see the tests of its own.)
 pub fn tells_of_deaths<B: Backend>() -> bool {
-    matches!(B::NAME, "futex" | "pthread")
+    B::NAME == "futex"
 }
 
 /// What a death that is over brings about: at once where the kernel tells of deaths, elsewhere as soon as somebody finds out.

@@ -124,6 +124,14 @@ impl Stepper {
         None
     }
 
+    /// Whether the system call that was just stepped through returned ETIMEDOUT; `false` on machines where that can't be told.
+    pub fn has_timed_out(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return ptrace::getregs(self.tid).unwrap().rax as i64 == -i64::from(libc::ETIMEDOUT);
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
+
     /// The address of the next instruction; 0 on machines where that can't be told.
     pub fn address(&self) -> u64 {
         #[cfg(target_arch = "x86_64")]
