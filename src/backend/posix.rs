@@ -17,7 +17,7 @@ use crate::backend::Backend;
 /// A [`Semaphore`](crate::posix::Semaphore) isn't a bare `sem_t` either, and no C program can post it: a `sem_t` takes one
 /// permit at a time, so posting several would be several steps, with a death in between; it has no maximum below 2^31 - 1;
 /// and one that was scribbled over can't be told. To share a count with a program in C, take a
-/// [`NamedSemaphore`](crate::posix::NamedSemaphore).
+/// [`NamedSemaphore`].
 #[derive(Debug)]
 pub enum Posix {}
 

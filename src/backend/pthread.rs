@@ -8,8 +8,8 @@
 //! | `pthread_rwlock_t` | a killed holder is never released, and a killed waiter may be handed the lock |
 //! | `pthread_barrier_t`, `pthread_once_t` | whoever dies inside leaves the others waiting |
 //!
-//! So only the mutex is libc's, with its waiting mended ([`mutex`]). What sleeps without a holder that could die sleeps on
-//! a `sem_t`, which is in the same library, in slices: see [`watched`].
+//! So only the mutex is libc's, with its waiting mended (`mutex`). What sleeps without a holder that could die sleeps on
+//! a `sem_t`, which is in the same library, in slices: see `watched`.
 
 mod mutex;
 
