@@ -13,10 +13,11 @@ use criterion::Criterion;
 use pshared::futex::Futex;
 use pshared::posix::Posix;
 use pshared::pthread::{Pthread, PthreadPi};
+use pshared::sysv::Sysv;
 
 use common::memory::Name;
 use common::report::{Samples, Table};
-use subjects::{Mutex, RawMutex, RawSemaphore, Round, Semaphore};
+use subjects::{Mutex, RawMutex, RawSemaphore, RawSet, Round, Semaphore};
 
 fn main() {
     common::run("backends", &[], |c| vec![mutexes(c), semaphores(c)], Vec::new);
@@ -28,6 +29,7 @@ fn mutexes(criterion: &mut Criterion) -> Table {
     group.measure::<Mutex<Futex>, RawMutex<'r'>>();
     group.measure::<Mutex<Pthread>, RawMutex<'r'>>();
     group.measure::<Mutex<PthreadPi>, RawMutex<'i'>>();
+    group.measure::<Mutex<Sysv>, RawSet>();
     group.measure::<Mutex<Posix>, RawSemaphore>();
     group.table
 }
@@ -37,6 +39,7 @@ fn semaphores(criterion: &mut Criterion) -> Table {
     let mut group = Beside { criterion, group: "semaphore", table };
     group.measure::<Semaphore<Futex>, RawSemaphore>();
     group.measure::<Semaphore<Pthread>, RawSemaphore>();
+    group.measure::<Semaphore<Sysv>, RawSet>();
     group.measure::<Semaphore<Posix>, RawSemaphore>();
     group.table
 }

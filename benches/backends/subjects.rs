@@ -21,6 +21,7 @@ macro_rules! names {
             b"futex" => concat!("pshared::futex::", $what),
             b"pthread" => concat!("pshared::pthread::", $what),
             b"pthread-pi" => concat!("pshared::pthread::Pi", $what),
+            b"sysv" => concat!("pshared::sysv::", $what),
             b"posix" => concat!("pshared::posix::", $what),
             _ => concat!("pshared, another ", $what),
         }
@@ -28,13 +29,20 @@ macro_rules! names {
 }
 
 /// Ours, in a cell.
-pub struct Mutex<B: Backend>(Shm<generic::Mutex<u64, B>>);
+pub struct Mutex<B: Backend>(Shm<generic::Mutex<u64, B>>, String);
 
 impl<B: Backend> Subject for Mutex<B> {
     const NAME: &'static str = names!("Mutex", B);
 
     fn create(name: &str) -> Self {
-        Mutex(Shm::create(name, || Ok(generic::Mutex::new(0))).unwrap())
+        Mutex(Shm::create(name, || Ok(generic::Mutex::new(0))).unwrap(), name.into())
+    }
+}
+
+impl<B: Backend> Drop for Mutex<B> {
+    fn drop(&mut self) {
+        // With what the system holds for it.
+        Shm::<generic::Mutex<u64, B>>::remove(&self.1).unwrap();
     }
 }
 
@@ -46,13 +54,20 @@ impl<B: Backend> Round for Mutex<B> {
 }
 
 /// Ours, in a cell.
-pub struct Semaphore<B: Backend>(Shm<generic::Semaphore<B>>);
+pub struct Semaphore<B: Backend>(Shm<generic::Semaphore<B>>, String);
 
 impl<B: Backend> Subject for Semaphore<B> {
     const NAME: &'static str = names!("Semaphore", B);
 
     fn create(name: &str) -> Self {
-        Semaphore(Shm::create(name, || generic::Semaphore::counting(0)).unwrap())
+        Semaphore(Shm::create(name, || generic::Semaphore::counting(0)).unwrap(), name.into())
+    }
+}
+
+impl<B: Backend> Drop for Semaphore<B> {
+    fn drop(&mut self) {
+        // With what the system holds for it.
+        Shm::<generic::Semaphore<B>>::remove(&self.1).unwrap();
     }
 }
 
@@ -132,5 +147,42 @@ impl Round for RawSemaphore {
         assert_eq!(unsafe { libc::sem_post(it.get()) }, 0);
         // SAFETY: as above.
         assert_eq!(unsafe { libc::sem_wait(it.get()) }, 0);
+    }
+}
+
+/// A semaphore of a set.
+pub struct RawSet(libc::c_int);
+
+impl RawSet {
+    fn add(&self, number: i16) {
+        let mut change = libc::sembuf { sem_num: 0, sem_op: number, sem_flg: 0 };
+        // SAFETY: one operation, read by the kernel.
+        assert_eq!(unsafe { libc::semop(self.0, &mut change, 1) }, 0);
+    }
+}
+
+impl Subject for RawSet {
+    const NAME: &'static str = "semop";
+
+    fn create(_: &str) -> Self {
+        // SAFETY: makes a new set, nothing else.
+        let set = unsafe { libc::semget(libc::IPC_PRIVATE, 1, 0o600) };
+        assert!(set >= 0, "{}", std::io::Error::last_os_error());
+        RawSet(set)
+    }
+}
+
+impl Round for RawSet {
+    #[inline]
+    fn round(&self) {
+        self.add(1);
+        self.add(-1);
+    }
+}
+
+impl Drop for RawSet {
+    fn drop(&mut self) {
+        // SAFETY: it is this one's.
+        unsafe { libc::semctl(self.0, 0, libc::IPC_RMID) };
     }
 }

@@ -7,7 +7,6 @@ pub(crate) use bell::SemBell;
 pub use named::NamedSemaphore;
 
 use super::watched;
-use crate::backend::Backend;
 
 /// The backend on POSIX semaphores.
 ///
@@ -31,16 +30,6 @@ mod sizes {
     static_assertions::const_assert_eq!(size_of::<Once>(), 64);
 }
 
-impl Backend for Posix {
-    const NAME: &'static str = "posix";
-    type Mutex = watched::mutex::Mutex<SemBell>;
-    type Semaphore = watched::semaphore::Semaphore<SemBell>;
-    type Event = watched::event::Event<SemBell>;
-    type Condvar = watched::condvar::Condvar<SemBell>;
-    type Permits<const N: usize> = watched::permits::Permits<SemBell, N>;
-    type Barrier<const N: usize> = watched::barrier::Barrier<SemBell, N>;
-    type Once = watched::once::Once<SemBell>;
-    type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
-}
+watched::watched_backend!(Posix, "posix", SemBell);
 
 static_assertions::const_assert_eq!(size_of::<watched::rwlock::RwLock<SemBell, 64>>(), 128 + 64 * 64);

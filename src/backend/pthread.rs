@@ -14,7 +14,7 @@
 mod mutex;
 
 use super::posix::SemBell;
-use super::{Backend, watched};
+use super::watched;
 
 /// The backend's name in errors.
 const NAME: &str = "POSIX threads";
@@ -27,21 +27,5 @@ pub enum Pthread {}
 #[derive(Debug)]
 pub enum PthreadPi {}
 
-macro_rules! bundle {
-    ($backend:ty, $name:literal, $mutex:ty) => {
-        impl Backend for $backend {
-            const NAME: &'static str = $name;
-            type Mutex = $mutex;
-            type Semaphore = watched::semaphore::Semaphore<SemBell>;
-            type Event = watched::event::Event<SemBell>;
-            type Condvar = watched::condvar::Condvar<SemBell>;
-            type Permits<const N: usize> = watched::permits::Permits<SemBell, N>;
-            type Barrier<const N: usize> = watched::barrier::Barrier<SemBell, N>;
-            type Once = watched::once::Once<SemBell>;
-            type RwLock<const READERS: usize> = watched::rwlock::RwLock<SemBell, READERS>;
-        }
-    };
-}
-
-bundle!(Pthread, "pthread", mutex::Mutex<false>);
-bundle!(PthreadPi, "pthread-pi", mutex::Mutex<true>);
+watched::watched_backend!(Pthread, "pthread", SemBell, mutex::Mutex<false>);
+watched::watched_backend!(PthreadPi, "pthread-pi", SemBell, mutex::Mutex<true>);

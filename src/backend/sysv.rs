@@ -13,23 +13,12 @@ pub(crate) use bell::SysvBell;
 pub use sweep::sweep;
 
 use super::watched;
-use crate::backend::Backend;
 
 /// The backend on SysV semaphores.
 #[derive(Debug)]
 pub enum Sysv {}
 
-impl Backend for Sysv {
-    const NAME: &'static str = "sysv";
-    type Mutex = watched::mutex::Mutex<SysvBell>;
-    type Semaphore = watched::semaphore::Semaphore<SysvBell>;
-    type Event = watched::event::Event<SysvBell>;
-    type Condvar = watched::condvar::Condvar<SysvBell>;
-    type Permits<const N: usize> = watched::permits::Permits<SysvBell, N>;
-    type Barrier<const N: usize> = watched::barrier::Barrier<SysvBell, N>;
-    type Once = watched::once::Once<SysvBell>;
-    type RwLock<const READERS: usize> = watched::rwlock::RwLock<SysvBell, READERS>;
-}
+watched::watched_backend!(Sysv, "sysv", SysvBell);
 
 static_assertions::const_assert_eq!(size_of::<SysvBell>(), 16);
 static_assertions::const_assert!(size_of::<crate::sysv::Mutex<()>>() <= 64);
