@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, process};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use pshared::{Shm, ShmSafe};
 
@@ -31,6 +31,9 @@ impl Example {
     }
 
     pub fn start(&self, options: &[&str], files: &[impl AsRef<OsStr>]) -> Boss {
+        // Whoever started this test in the background may have had interrupts ignored, which children inherit.
+        // SAFETY: the default action is no handler.
+        unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) }.unwrap();
         let mut command = Command::new(self.path());
         command.args(options).args(files).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Boss(Some(command.spawn().unwrap()))
