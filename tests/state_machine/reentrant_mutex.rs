@@ -40,7 +40,8 @@ struct Owner {
     actor: usize,
     guards: usize,
     forgotten: usize,
-    /// It has detached since, so that what it opens now is another mapping.
+    /// It has detached since, so that what it opens now is another mapping: on futexes, where a lock is held at the address at
+    /// which it was taken.
     elsewhere: bool,
 }
 
@@ -216,7 +217,7 @@ impl<B: Backend> Subject for Model<B> {
     fn let_go(&mut self, actor: usize) {
         self.take(actor, |owner| owner.guards = 0);
         if let Some(owner) = self.owner.as_mut().filter(|owner| owner.actor == actor) {
-            owner.elsewhere = true;
+            owner.elsewhere = B::NAME == "futex";
         }
     }
 

@@ -32,6 +32,9 @@ pub const ACTORS: usize = 3;
 /// The longest plan.
 const STEPS: usize = 160;
 
+/// Time enough for those that wait to find out that somebody died, where they have to by themselves.
+const NOTICED: Duration = Duration::from_millis(150);
+
 /// How long a step may last; longer is a hang.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -297,14 +300,6 @@ impl Counts {
     }
 }
 
-/// When one of those that may go on after a step is awake.
-#[derive(Clone, Copy)]
-enum Woken {
-    ByNow,
-    /// It sees for itself what has happened, when it looks.
-    InTime,
-}
-
 /// What went wrong.
 type Problem = String;
 
@@ -345,7 +340,7 @@ impl<S: Subject> Run<S> {
             },
             _ => return Ok(()),
         }
-        self.settle(Woken::ByNow)
+        self.settle()
     }
 
     fn open(&mut self, number: usize, action: Action<S::Op>) -> Result<(), Problem> {
@@ -373,7 +368,11 @@ impl<S: Subject> Run<S> {
         self.note(format_args!("{number}: Kill{asleep}\n"));
         actor.child.kill();
         self.cells.iter_mut().for_each(|cell| cell.model.died(number));
-        self.settle(if self.tells_of_deaths { Woken::ByNow } else { Woken::InTime })
+        if !self.tells_of_deaths && self.actors.iter().flatten().any(|actor| actor.waits) {
+            // Until they find out, whoever comes may be before them.
+            thread::sleep(NOTICED);
+        }
+        self.settle()
     }
 
     fn kill_all(&mut self) -> Result<(), Problem> {
@@ -381,7 +380,7 @@ impl<S: Subject> Run<S> {
     }
 
     /// Waits until nobody has anything left to do, and compares.
-    fn settle(&mut self, woken: Woken) -> Result<(), Problem> {
+    fn settle(&mut self) -> Result<(), Problem> {
         self.counts.steps += 1;
         for cell in 0..self.cells.len() {
             loop {
@@ -389,7 +388,8 @@ impl<S: Subject> Run<S> {
                 if next.is_empty() {
                     break;
                 }
-                if matches!(woken, Woken::ByNow) && self.are_stranded(&next) {
+                // Elsewhere a wake-up may be lost with whoever was killed before, and costs others a slice of sleep.
+                if self.tells_of_deaths && self.are_stranded(&next) {
                     return Err(format!("nobody has woken any of {next:?}"));
                 }
                 let number = self.wait_for(&format!("any of {next:?} to go on"), |run| {

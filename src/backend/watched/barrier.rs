@@ -288,7 +288,8 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
             // None of these counts on success: where the round has ended meanwhile, the next look says how. The state was
             // looked at since the last sleep; only now the clock.
             if deadline.is_some_and(Deadline::has_passed) {
-                if self.break_round(number) {
+                // Somebody may have died that nobody has missed yet; that ended the round before this one gave up.
+                if !self.break_for_the_dead(number) && self.break_round(number) {
                     return Err(Refused::TimedOut);
                 }
                 continue;
@@ -309,6 +310,12 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
     /// Whether somebody died who came in the round of this number, if that is still on.
     fn has_dead(&self, number: u64) -> bool {
         self.places.iter().any(|place| place.waits_in(number) && place.owner_gone().is_some())
+    }
+
+    /// Breaks the round if somebody has died in it; says whether it did.
+    #[cold]
+    fn break_for_the_dead(&self, number: u64) -> bool {
+        self.has_dead(number) && self.break_round(number)
     }
 
     /// Breaks the round, if it is still on, and wakes everybody; says whether it was.

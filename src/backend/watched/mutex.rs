@@ -62,7 +62,7 @@ unsafe impl<B: Bell> RawMutex for Mutex<B> {
                     continue;
                 }
                 if is_over {
-                    if me.may_ask(self) && self.word.bury_if_gone(word) {
+                    if self.word.bury_if_gone(word) {
                         continue;
                     }
                     return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });

@@ -25,12 +25,12 @@
 use std::sync::atomic::Ordering;
 
 use super::Identity;
-use super::bell::Bell;
+use super::bell::{Bell, Heard};
 use super::owner::{OWNER_DIED, OwnerWord, owner};
 use super::waiting::{Waiting, deadline_of};
 use crate::backend::futex::held::Held;
 use crate::backend::futex::spin::Spin;
-use crate::backend::futex::thread::{self, Thread};
+use crate::backend::futex::thread;
 use crate::backend::{Acquired, Begun, Outcome, RawOnce, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
@@ -71,10 +71,10 @@ impl<B: Bell> Once<B> {
     /// Waits for the word to be another than `word`, which it is by now or isn't; or refuses to.
     fn pass_the_time<'a>(
         &'a self,
-        me: &Thread,
         word: u64,
         patience: Patience,
         spin: &mut Spin<'a>,
+        passes: &mut u32,
     ) -> Result<(), Refused> {
         let deadline = deadline_of(patience);
         let is_over = matches!(patience, Patience::None) || deadline.is_some_and(Deadline::has_passed);
@@ -82,13 +82,17 @@ impl<B: Bell> Once<B> {
             return Ok(());
         }
         if is_over {
-            if me.may_ask(self) && self.bury_if_gone(word) {
+            if self.bury_if_gone(word) {
                 return Ok(());
             }
             return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
         }
         spin.failed();
-        self.waiting.sleep_if(|| self.word.load(Ordering::SeqCst) == word, deadline)?;
+        let is_same = || self.word.load(Ordering::SeqCst) == word;
+        if self.waiting.sleep_if(is_same, deadline)? == Heard::Ring && is_same() {
+            // Who only waits would otherwise hear, ring after ring, what is for one who may do it.
+            self.waiting.pass_on(passes);
+        }
         if self.waiting.is_time_to_look() {
             self.bury_if_gone(word);
         }
@@ -113,6 +117,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
         thread::with(|me| {
             let identity = self.waiting.enter(me)?;
             let mut spin = self.waiting.spin();
+            let mut passes = 0;
             loop {
                 let word = self.word.load(Ordering::SeqCst);
                 if word == COMPLETE {
@@ -130,7 +135,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
                     Some(owner) if owner == identity => return Err(patience.refuse_own()),
                     Some(_) => {}
                 }
-                self.pass_the_time(me, word, patience, &mut spin)?;
+                self.pass_the_time(word, patience, &mut spin, &mut passes)?;
             }
         })
     }
@@ -164,6 +169,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
         thread::with(|me| {
             let identity = self.waiting.enter(me)?;
             let mut spin = self.waiting.spin();
+            let mut passes = 0;
             loop {
                 let word = self.word.load(Ordering::SeqCst);
                 if word == COMPLETE {
@@ -175,7 +181,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
                     None if hopeless() => return Ok(Outcome::Hopeless), // invariant 3
                     _ => {}
                 }
-                self.pass_the_time(me, word, patience, &mut spin)?;
+                self.pass_the_time(word, patience, &mut spin, &mut passes)?;
             }
         })
     }

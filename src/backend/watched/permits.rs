@@ -126,7 +126,7 @@ unsafe impl<B: Bell, const N: usize> RawPermits for Permits<B, N> {
                     continue;
                 }
                 if is_over {
-                    if me.may_ask(self) && self.bury_the_gone() {
+                    if self.bury_the_gone() {
                         continue;
                     }
                     return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });

@@ -14,7 +14,7 @@
 //!    killed stays counted, so later ones may be woken for nothing, each death at most once a ring.
 //! 3. A sleeper that was woken looks at the words before it looks at its clock.
 //! 4. After each sleep, whether or not it heard a ring, a sleeper looks after the owners if nobody has done so for half a
-//!    slice. So a death is noticed where rings keep coming as well, within a slice and a half.
+//!    slice. So a death is noticed where rings keep coming as well, within a slice and a half. Who doesn't wait, or not any more, and would have to, looks every time: some ten microseconds.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

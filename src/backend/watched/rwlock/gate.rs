@@ -76,7 +76,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                 continue;
             }
             if is_over {
-                if caller.me.may_ask(&self.gate) && self.gate.bury_if_gone(gate) {
+                if self.gate.bury_if_gone(gate) {
                     continue;
                 }
                 return Ok(Waited::TooLate);
@@ -132,7 +132,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                 continue;
             }
             if is_over {
-                if caller.me.may_ask(&self.slots) && self.bury_gone_readers() {
+                if self.bury_gone_readers() {
                     continue;
                 }
                 return Err(caller.is_too_late());

@@ -106,7 +106,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                 return Ok(AtGate::In);
             }
             if matches!(caller.patience, Patience::None) {
-                if caller.me.may_ask(&self.gate) && self.gate.bury_if_gone(gate) {
+                if self.gate.bury_if_gone(gate) {
                     continue;
                 }
                 self.step_out(slot, caller.identity);
@@ -165,9 +165,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     #[cold]
     fn read_crowded(&self, caller: Caller<'_>, died: &dyn Fn()) -> Result<usize, Refused> {
         if matches!(caller.patience, Patience::None) {
-            if caller.me.may_ask(&self.slots) {
-                self.bury_gone_readers();
-            }
+            self.bury_gone_readers();
             let at = self.claim(caller.me, caller.identity).ok_or(Refused::WouldBlock)?;
             return match self.pass_gate(caller, &self.slots[at], died)? {
                 AtGate::In => Ok(at),
@@ -187,7 +185,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
                 return Ok(at);
             }
             if caller.is_out_of_time() {
-                if caller.me.may_ask(&self.slots) && self.bury_gone_readers() {
+                if self.bury_gone_readers() {
                     continue;
                 }
                 return Err(caller.is_too_late());
