@@ -73,7 +73,8 @@ impl Sem {
         {
             use std::sync::atomic::{AtomicU32, Ordering};
 
-            /// What `sem_init` writes there for a process-shared one, since glibc 2.21.
+            /// What `sem_init` writes there for a process-shared one, since glibc 2.21: the bit that glibc takes out of its
+            /// futex calls, which are private otherwise.
             const SHARED: u32 = libc::FUTEX_PRIVATE_FLAG as u32;
             const AT: usize = 8;
             // SAFETY: within the sem_t, aligned, and written by `init` only or by whoever scribbles, in another process.
