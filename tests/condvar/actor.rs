@@ -122,11 +122,15 @@ impl Actor {
         schedule::wait_until("it waits for a notification", || self.waits());
     }
 
-    /// Whether it sleeps until it is notified, and not in the lock.
+    /// Whether it sleeps until it is notified, and not in the lock. (Who was woken names the call it slept in until it
+    /// runs, but isn't asleep any more: the state is looked at first, or the call would be of the sleep before.)
     pub fn waits(&self) -> bool {
+        if schedule::state(self.tid) != Some('S') {
+            return false;
+        }
         let call = fs::read_to_string(format!("/proc/{}/syscall", self.tid));
         let number = call.ok().and_then(|call| call.split(' ').next().and_then(|number| number.parse::<i64>().ok()));
-        number == Some(libc::SYS_futex_waitv) && schedule::state(self.tid) == Some('S')
+        number == Some(libc::SYS_futex_waitv)
     }
 
     /// Begins to trace it, and lets it run what is told to its first mark.
