@@ -7,6 +7,7 @@ use super::*;
 use crate::actor::{Actor, Stage};
 use crate::deaths::wake;
 use crate::support::kill_points::{Came, KillPoints};
+use crate::support::stepper::Stop;
 
 /// Whatever has been taken or left, there is nothing now.
 fn empty(stage: &Stage) {
@@ -38,6 +39,32 @@ fn a_waiter_killed_on_its_way_to_sleep() {
     println!("wait, one other sleeper: {points}, {poisoned} poisoned, 0 stuck");
     stage.must_serve(&[&other]);
     assert!(poisoned > 0 && points.kills() > poisoned);
+}
+
+#[test]
+fn a_notification_at_any_moment_of_a_wait_is_heard() {
+    let stage = Stage::new();
+    let (mut points, mut notified) = (KillPoints::changes(), 0);
+    while points.are_left() {
+        let waiter = stage.actor();
+        let stepper = waiter.step_through("step-wait");
+        let came = points.send(&stepper);
+        // While it has the lock, nobody who keeps to the rules notifies it.
+        if came != Came::ToTheEnd && stage.table.value.owner().is_none() {
+            stage.table.changed.notify_one();
+            let mut stop = if came == Came::ToSleep { stepper.stopped() } else { Stop::Stepped };
+            while stop != Stop::Mark {
+                stop = stepper.to_syscall();
+            }
+            notified += 1;
+        }
+        stepper.kill();
+        waiter.kill();
+        empty(&stage);
+    }
+    println!("a wait, notified at any moment: {points}, {notified} came back, 0 stuck");
+    stage.must_serve(&[]);
+    assert!(notified > 3 && points.kills() > notified);
 }
 
 /// From the moment it is woken to the end of its wait, or to its sleep in the lock.
