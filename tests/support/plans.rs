@@ -165,8 +165,10 @@ pub fn check<S: Subject, B: Backend>(test: &'static str, cases: u32) {
     let total = Cell::new(Counts::default());
     let outcome = TestRunner::new(config).run(&plans(S::OPS), |plan| {
         let _watchdog = watch(test);
+        let started = Instant::now();
         let mut run = Run::<S>::new(in_crate, tells_of_deaths::<B>());
         let followed = plan.into_iter().try_for_each(|step| run.follow(step)).and_then(|()| run.kill_all());
+        run.counts.longest = started.elapsed();
         total.set(total.get().and(run.counts));
         followed.map_err(|problem| TestCaseError::fail(format!("{problem}, after\n{}", run.log)))
     });
@@ -286,6 +288,8 @@ struct Counts {
     sleeps: usize,
     kills: usize,
     kills_asleep: usize,
+    /// The plan that took longest.
+    longest: Duration,
 }
 
 impl Counts {
@@ -296,6 +300,7 @@ impl Counts {
             sleeps: self.sleeps + plan.sleeps,
             kills: self.kills + plan.kills,
             kills_asleep: self.kills_asleep + plan.kills_asleep,
+            longest: self.longest.max(plan.longest),
         }
     }
 }
