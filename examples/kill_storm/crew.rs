@@ -1,0 +1,93 @@
+//! Processes of this same program: how they are started, and what makes a process one of them.
+
+use std::env;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use pshared::{Result, Shm};
+
+use crate::Storm;
+use crate::arena::{Arena, Chapter, INSPECTOR, KEEPER};
+use crate::worker::Worker;
+
+/// The part of the command line that the boss puts in front of its own, and that makes a process one of its crew.
+#[derive(clap::Args)]
+pub struct Post {
+    /// The name of the arena in shared memory
+    #[arg(long, hide = true, required = false, requires_all = ["desk", "life", "boss"])]
+    arena: String,
+
+    /// The number of the process's desk
+    #[arg(long, hide = true, required = false)]
+    desk: usize,
+
+    /// How many processes were started before it
+    #[arg(long, hide = true, required = false)]
+    life: u32,
+
+    /// The process id of the boss
+    #[arg(long, hide = true, required = false)]
+    boss: u32,
+}
+
+/// Starts this program again with the same command line, to sit at that desk.
+pub fn start(arena: &str, backend: &str, desk: usize, life: u32) -> io::Result<Child> {
+    Command::new(env::current_exe()?)
+        .args(["--arena", arena, "--desk", &desk.to_string(), "--life", &life.to_string()])
+        .args(["--boss", &process::id().to_string(), "--on", backend])
+        .args(env::args_os().skip(1))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        // Ctrl-C is for the boss, who ends the others.
+        .process_group(0)
+        .spawn()
+}
+
+/// Whether somebody killed it.
+pub fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGKILL as i32)
+}
+
+impl Post {
+    /// Does what is to be done at this desk; comes back only if that comes to an end by itself.
+    pub fn take_up<B: Storm>(&self, seed: u64) -> Result<()> {
+        if self.desk == KEEPER {
+            self.clear_up_after_the_boss::<B>();
+        } else if set_pdeathsig(Signal::SIGKILL).is_err() || parent_id() != self.boss {
+            return Ok(()); // the boss is gone already
+        }
+        let arena = Shm::<Arena<B>>::open(&self.arena)?;
+        let mut worker = Worker::new(&arena, &self.arena, self.desk, self.life, seed);
+        match self.desk {
+            KEEPER => worker.keep(),
+            INSPECTOR => worker.inspect(),
+            _ => worker.work(),
+        }
+    }
+
+    /// The keeper outlives a boss that was killed for as long as it takes to remove what that leaves behind.
+    fn clear_up_after_the_boss<B: Storm>(&self) {
+        let (boss, name) = (self.boss, self.arena.clone());
+        thread::spawn(move || {
+            while parent_id() == boss {
+                thread::sleep(Duration::from_millis(50));
+            }
+            remove::<B>(&name);
+            process::exit(1);
+        });
+    }
+}
+
+/// Removes the arena and its chapter. Not there any more is as good.
+pub fn remove<B: Storm>(name: &str) {
+    if let Ok(arena) = Shm::<Arena<B>>::open(name) {
+        let chapter = arena.chapter.load(std::sync::atomic::Ordering::SeqCst);
+        let _ = Shm::<Chapter<B>>::remove(&Chapter::<B>::name(name, chapter));
+    }
+    let _ = Shm::<Arena<B>>::remove(name);
+}
