@@ -12,7 +12,7 @@ use pshared::Shm;
 
 use crate::arena::{Arena, Chapter, DESKS, INSPECTOR, KEEPER, phase};
 use crate::audit::{Open, audit};
-use crate::desk::{self, OPS, Op};
+use crate::desk::{self, OPS, Op, hold};
 use crate::{Storm, crew};
 
 /// Nothing waits so long: what does is stuck.
@@ -54,6 +54,7 @@ struct Boss<'a, B: Storm> {
     rng: Rng,
     kills: u64,
     asleep: u64,
+    woken: u64,
     stuck: u64,
     quiet_points: u64,
     longest_gathering: Duration,
@@ -74,6 +75,7 @@ pub fn storm<B: Storm>(weather: &Weather<'_>) -> Result<Tally, Box<dyn Error>> {
         rng: Rng::with_seed(weather.seed),
         kills: 0,
         asleep: 0,
+        woken: 0,
         stuck: 0,
         quiet_points: 0,
         longest_gathering: Duration::ZERO,
@@ -89,6 +91,7 @@ impl<B: Storm> Boss<'_, B> {
         self.start(KEEPER)?;
         let mut reported = 0;
         while began.elapsed() < self.weather.time && !self.is_interrupted() {
+            self.arena.phase.store(phase::STORM, Ordering::SeqCst);
             for desk in (0..self.weather.workers).filter(|desk| self.seats[*desk].is_none()).collect::<Vec<_>>() {
                 self.start(desk)?;
             }
@@ -125,10 +128,14 @@ impl<B: Storm> Boss<'_, B> {
         }
         let of = |pick: &dyn Fn(usize) -> bool| workers.iter().copied().filter(|desk| pick(*desk)).collect::<Vec<_>>();
         let desks = &self.arena.desks;
+        let holds = |desk: usize, what| desks[desk].holds.load(Ordering::Relaxed) & what != 0;
         let mut victims = match self.rng.u8(..20) {
-            // Those who hold something, and those who sleep for something, have more to leave behind.
-            0..=4 => of(&|desk| desks[desk].holds.load(Ordering::Relaxed) != 0),
-            5..=10 => of(&|desk| self.is_asleep(desk)),
+            // Those who hold something, who sleep for something, or were woken and haven't got to run have more to leave
+            // behind than others.
+            0..=1 => of(&|desk| holds(desk, u32::MAX)),
+            2..=3 => of(&|desk| holds(desk, hold::ANY_ONCE)),
+            4..=7 => of(&|desk| self.is_in_a_call(desk, 'S')),
+            8..=15 => of(&|desk| self.is_in_a_call(desk, 'R')),
             _ => workers.clone(),
         };
         if victims.is_empty() {
@@ -141,15 +148,16 @@ impl<B: Storm> Boss<'_, B> {
         victims.into_iter().try_for_each(|desk| self.start(desk))
     }
 
-    /// Whether it sleeps in a call.
-    fn is_asleep(&self, desk: usize) -> bool {
+    /// Whether it is in a call for a while, asleep or ready to run.
+    fn is_in_a_call(&self, desk: usize, state: char) -> bool {
         let pid = self.seats[desk].as_ref().map(Child::id);
-        self.arena.desks[desk].waits().is_some() && pid.and_then(desk::state) == Some('S')
+        self.arena.desks[desk].waits().is_some_and(|(_, time)| time > 0) && pid.and_then(desk::state) == Some(state)
     }
 
     /// Kills them at once, and waits for their ends.
     fn kill(&mut self, victims: &[usize]) -> io::Result<()> {
-        self.asleep += victims.iter().filter(|desk| self.is_asleep(**desk)).count() as u64;
+        self.asleep += victims.iter().filter(|desk| self.is_in_a_call(**desk, 'S')).count() as u64;
+        self.woken += victims.iter().filter(|desk| self.is_in_a_call(**desk, 'R')).count() as u64;
         self.arena.killing.fetch_add(victims.len() as u64, Ordering::SeqCst);
         for desk in victims {
             if let Some(process) = &mut self.seats[*desk] {
@@ -174,7 +182,9 @@ impl<B: Storm> Boss<'_, B> {
     fn look_after_everybody(&mut self) -> Result<(), Box<dyn Error>> {
         for desk in 0..DESKS {
             let Some(process) = &mut self.seats[desk] else { continue };
-            if let Some(status) = process.try_wait()? {
+            if desk != INSPECTOR
+                && let Some(status) = process.try_wait()?
+            {
                 self.arena.lost(&format!("desk {desk}: ended unasked: {status}"));
                 self.arena.killing.fetch_add(1, Ordering::SeqCst);
                 self.arena.killed.fetch_add(1, Ordering::SeqCst);
@@ -189,7 +199,8 @@ impl<B: Storm> Boss<'_, B> {
                 && u128::from(time) > PATIENCE.as_millis()
             {
                 self.stuck += 1;
-                eprintln!("kill_storm: stuck, on {}: desk {desk} waits for the {op} since {time} ms", B::NAME);
+                eprintln!("kill_storm: stuck, on {}: desk {desk} waits for the {op} since {time} ms, when", B::NAME);
+                self.describe_everybody();
                 self.kill(&[desk])?;
                 if desk != INSPECTOR {
                     self.start(desk)?;
@@ -197,6 +208,22 @@ impl<B: Storm> Boss<'_, B> {
             }
         }
         Ok(())
+    }
+
+    fn describe_everybody(&self) {
+        let seats = self.seats.iter().zip(&self.arena.desks).enumerate();
+        for (number, (process, desk)) in
+            seats.filter_map(|(number, (seat, desk))| Some((number, (seat.as_ref()?, desk))))
+        {
+            let state = desk::state(process.id()).unwrap_or('?');
+            let holds = desk.holds.load(Ordering::Relaxed);
+            let waits = desk.waits().map_or("nothing".into(), |(op, time)| format!("the {op} for {time} ms"));
+            let parked = if desk.parked.load(Ordering::Relaxed) { ", stands still" } else { "" };
+            eprintln!(
+                "    desk {number}, process {} ({state}) waits for {waits}, holds {holds:#b}{parked}",
+                process.id()
+            );
+        }
     }
 
     /// Has everybody stand still, or kills all workers at once, and balances the books.
@@ -219,7 +246,6 @@ impl<B: Storm> Boss<'_, B> {
         let _ = Shm::<Chapter<B>>::remove(&Chapter::<B>::name(&self.name, chapter));
         self.inspect()?;
         audit(&self.arena, &mut self.open);
-        self.arena.phase.store(phase::STORM, Ordering::SeqCst);
         Ok(())
     }
 
@@ -276,10 +302,11 @@ impl<B: Storm> Boss<'_, B> {
         let longest = self.longest_waits().into_iter().max().unwrap_or_default();
         writeln!(
             io::stdout(),
-            "{}, {seconds} s: {operations} operations, {kills} kills ({} asleep), {deaths} owners' deaths seen, \
+            "{}, {seconds} s: {operations} operations, {kills} kills ({} asleep, {} just woken), {deaths} owners' deaths seen, \
              {} quiet points, longest wait {longest} ms, stuck {stuck}, lost {lost}",
             B::NAME,
             self.asleep,
+            self.woken,
             self.quiet_points,
         )
     }

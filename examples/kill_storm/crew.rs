@@ -7,12 +7,14 @@ use std::process::{self, Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use pshared::{Result, Shm};
 
 use crate::Storm;
-use crate::arena::{Arena, Chapter, INSPECTOR, KEEPER};
+use crate::arena::{Arena, Chapter, INSPECTOR, KEEPER, MAX_WORKERS};
 use crate::worker::Worker;
 
 /// The part of the command line that the boss puts in front of its own, and that makes a process one of its crew.
@@ -61,6 +63,9 @@ impl Post {
         } else if set_pdeathsig(Signal::SIGKILL).is_err() || parent_id() != self.boss {
             return Ok(()); // the boss is gone already
         }
+        if self.desk < MAX_WORKERS && self.desk % 2 == 1 {
+            run_late();
+        }
         let arena = Shm::<Arena<B>>::open(&self.arena)?;
         let mut worker = Worker::new(&arena, &self.arena, self.desk, self.life, seed);
         match self.desk {
@@ -81,6 +86,20 @@ impl Post {
             process::exit(1);
         });
     }
+}
+
+/// Has this process run after others, and all of its kind on one processor: so there is time between its being woken and
+/// its running, to kill it in. Where the system refuses, there is less.
+fn run_late() {
+    let mut first = CpuSet::new();
+    if let Ok(all) = sched_getaffinity(Pid::this())
+        && let Some(cpu) = (0..CpuSet::count()).find(|cpu| all.is_set(*cpu) == Ok(true))
+        && first.set(cpu).is_ok()
+    {
+        let _ = sched_setaffinity(Pid::this(), &first);
+    }
+    // SAFETY: changes this process's priority, and touches no memory.
+    unsafe { libc::nice(3) };
 }
 
 /// Removes the arena and its chapter. Not there any more is as good.

@@ -74,6 +74,7 @@ pub mod hold {
     /// That of the first page; the other pages' follow.
     pub const ONCE: u32 = 1 << 8;
     pub const ONCE_LOCK: u32 = 1 << 16;
+    pub const ANY_ONCE: u32 = 0xffff00;
 }
 
 /// So many ledgers there are.

@@ -66,7 +66,7 @@ impl<B: Storm> Worker<'_, B> {
                 _ => self.shut(&mut mail),
             }
         }
-        if is_urgent || self.rng.u8(..8) == 0 {
+        if is_urgent || self.rng.u8(..16) == 0 {
             self.turn_page()?;
         }
         Ok(())

@@ -275,7 +275,7 @@ impl<'a, B: Storm> Worker<'a, B> {
                     self.arena.lost("once: done already, and done again");
                 }
                 page.done[0].store(mark, Ordering::SeqCst);
-                self.linger();
+                self.take_time();
                 page.done[1].store(mark, Ordering::SeqCst);
                 desk.release(hold::ONCE << number);
             })
@@ -298,7 +298,7 @@ impl<'a, B: Storm> Worker<'a, B> {
             page.value.get_or_init(|| {
                 desk.hold(hold::ONCE_LOCK << number);
                 self.arena.nobody_holds(hold::ONCE_LOCK << number, self.at, "once lock");
-                self.linger();
+                self.take_time();
                 desk.release(hold::ONCE_LOCK << number);
                 [mark, mark]
             })

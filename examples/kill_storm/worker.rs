@@ -110,6 +110,13 @@ impl<'a, B: Storm> Worker<'a, B> {
         }
     }
 
+    /// Takes as long as what is done only once may take: there would be no time to kill who does it.
+    pub fn take_time(&mut self) {
+        if self.rng.bool() {
+            thread::sleep(Duration::from_micros(self.rng.u64(..3000)));
+        }
+    }
+
     /// What is done with a ledger by whoever has its lock: looks at what is there, puts it right after a death, adds to it.
     pub fn keep_books(&mut self, book: &mut dyn Steps, kind: Kind, told: Option<Cause>, clear: &dyn Fn()) {
         self.desk.hold(kind.hold);
