@@ -41,7 +41,7 @@
 //!
 //! Who finds no slot free looks for one a thousand times a second: all who are in the way are about to leave. With more
 //! than 126 slots sleepers look at them a hundred times a second. A death that the kernel doesn't mark is noticed once a
-//! second, by those who sleep. Rounds are numbered up to 2^40.
+//! second, by those who sleep. Rounds are numbered up to 2^40, and then from 0 again.
 //!
 //! The protocol is `tests/models/barrier.py`.
 
@@ -423,8 +423,9 @@ impl<const N: usize> Rounds<N> {
         for place in &self.places {
             let note = place.note.load(Ordering::Acquire);
             let round = note & NUMBER;
-            if note != 0 && note & (COMPLETED | IN_VAIN) == 0 && round <= number {
-                let outcome = if round < number { COMPLETED } else { IN_VAIN };
+            let is_over = round == number || is_before(round, number);
+            if note != 0 && note & (COMPLETED | IN_VAIN) == 0 && is_over {
+                let outcome = if round == number { IN_VAIN } else { COMPLETED };
                 // Err means that its owner has left, or somebody else has written the same.
                 let _ = place.note.compare_exchange(note, note | outcome, Ordering::AcqRel, Ordering::Relaxed);
             }
@@ -459,4 +460,23 @@ impl Place {
 /// The state in which the round after this one begins.
 const fn next(number: u64) -> u64 {
     (number + 1) & NUMBER
+}
+
+/// Whether a round came before another: numbers come round, after some days of a round in each microsecond.
+pub(in crate::backend) const fn is_before(round: u64, number: u64) -> bool {
+    round != number && number.wrapping_sub(round) & NUMBER <= NUMBER / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_rounds_come_round() {
+        assert_eq!(next(NUMBER), 0);
+        for (round, number) in [(0, 1), (0, 9), (NUMBER, 0), (NUMBER - 5, 3), (NUMBER - 1, NUMBER), (7, NUMBER / 2)] {
+            assert!(is_before(round, number) && !is_before(number, round), "{round} before {number}");
+        }
+        assert!([0, 1, NUMBER].into_iter().all(|number| !is_before(number, number)));
+    }
 }

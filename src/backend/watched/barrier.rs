@@ -42,7 +42,7 @@
 //! # Limits
 //!
 //! Looking whether an owner is gone takes some ten microseconds, and the last to come looks at all. Who finds no place free
-//! looks for one a thousand times a second: all who are in the way are about to leave. Rounds are numbered up to 2^40.
+//! looks for one a thousand times a second: all who are in the way are about to leave. Rounds are numbered up to 2^40, and then from 0 again.
 //!
 //! The protocol is that of `tests/models/barrier.py`, where slices take the place of the kernel's wake-ups.
 
@@ -53,6 +53,7 @@ use super::Identity;
 use super::bell::Bell;
 use super::owner::{OwnerWord, owner};
 use super::waiting::{SLICE, Waiting};
+use crate::backend::futex::barrier::is_before;
 use crate::backend::futex::thread;
 use crate::backend::{Met, RawBarrier, Refused};
 use crate::deadline::{Deadline, Patience};
@@ -340,8 +341,9 @@ impl<B: Bell, const N: usize> Barrier<B, N> {
         for place in &self.places {
             let note = place.note.load(Ordering::Acquire);
             let round = note & NUMBER;
-            if note != 0 && note & (COMPLETED | IN_VAIN) == 0 && round <= number {
-                let outcome = if round < number { COMPLETED } else { IN_VAIN };
+            let is_over = round == number || is_before(round, number);
+            if note != 0 && note & (COMPLETED | IN_VAIN) == 0 && is_over {
+                let outcome = if round == number { IN_VAIN } else { COMPLETED };
                 // Err means that its owner has left, or somebody else has written the same.
                 let _ = place.note.compare_exchange(note, note | outcome, Ordering::AcqRel, Ordering::Relaxed);
             }
