@@ -24,6 +24,7 @@ pub use event::RawEvent;
 pub use mutex::{RawMutex, RawPthread};
 pub use once::{Begun, Outcome, RawOnce};
 pub use permits::RawPermits;
+pub(crate) use rwlock::{MOST_GUARDS, TOO_MANY_GUARDS};
 pub use rwlock::{RawRwLock, RawUpgradableRwLock};
 pub use semaphore::{Posted, RawSemaphore};
 pub use wait_any::{Awaited, WaitAny};

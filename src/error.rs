@@ -132,7 +132,8 @@ pub enum Error {
     #[error("it is initialised already, for good; use the value that get returns")]
     AlreadyInitialized,
 
-    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex) has as many guards as it can count.
+    /// A [`ReentrantMutex`](crate::generic::ReentrantMutex), or an [`RwLock`](crate::generic::RwLock) that is read again, has as
+    /// many guards as it can count.
     #[error("this thread has {limit} guards of one lock, more can't be counted; drop one first")]
     TooManyGuards {
         /// The largest number.

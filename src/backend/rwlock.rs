@@ -2,7 +2,13 @@
 
 use super::Refused;
 use crate::deadline::Patience;
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// So many guards of one lock can a thread have: more couldn't be counted.
+pub(crate) const MOST_GUARDS: u32 = u32::MAX;
+
+/// What one more gets.
+pub(crate) const TOO_MANY_GUARDS: Error = Error::TooManyGuards { limit: MOST_GUARDS };
 
 /// Shared and exclusive locking without data.
 ///

@@ -149,8 +149,8 @@ impl<const READERS: usize> RwLock<READERS> {
                 return by_the_gate;
             }
             let visit = self.enter_by_gate(me, held);
-            if let Some(own) = self.own_slot(visit) {
-                let shared = self.nest(me, own); // before the gate leaves the record, whose places it would move
+            // Before the gate leaves the record, whose places it would move.
+            if let Some(shared) = self.own_slot(visit).and_then(|own| self.nest(me, own)) {
                 self.give_back(me, held);
                 return shared;
             }

@@ -5,11 +5,11 @@ use std::sync::atomic::{Ordering, fence};
 use super::gate::wake_all;
 use super::visit::Visit;
 use super::{CROWDED, INSIDE, OPEN, RwLock, Shared, Slot, WAITING, WRITING, bit};
-use crate::backend::Refused;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::relay::sleep_on_any;
 use crate::backend::futex::robust::{ABOVE_EVERY_ID, Kind, OWNER_DIED, SLICE, WAITERS, cannot_sleep, owner};
 use crate::backend::futex::thread::{self, Thread};
+use crate::backend::{MOST_GUARDS, Refused, TOO_MANY_GUARDS};
 use crate::deadline::{Deadline, Patience};
 use crate::sys::futex::{self, Expected, WAIT_ANY_MAX, Wake};
 use crate::sys::robust_list::LINK_AT;
@@ -41,7 +41,7 @@ impl<const READERS: usize> RwLock<READERS> {
     pub(super) fn read_contended(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Shared, Refused> {
         let visit = self.enter(me).map_err(Refused::Failed)?;
         if let Some(own) = self.own_slot(visit) {
-            return Ok(self.nest(me, own));
+            return self.nest(me, own).ok_or(Refused::Failed(TOO_MANY_GUARDS));
         }
         let gate = self.gate.word().load(Ordering::Acquire);
         if owner(gate) == me.tid()
@@ -77,13 +77,14 @@ impl<const READERS: usize> RwLock<READERS> {
         }
     }
 
-    /// One more read of this thread in the slot that it has.
-    pub(super) fn nest(&self, me: &Thread, own: Own) -> Shared {
+    /// One more read of this thread in the slot that it has; `None` if they can't be counted.
+    pub(super) fn nest(&self, me: &Thread, own: Own) -> Option<Shared> {
         match own {
-            Own::Listed { place, slot } => Shared::new(me.hold_again(place), slot as u32),
+            Own::Listed { place, slot } => Some(Shared::new(me.hold_again(place), slot as u32)),
             Own::Unlisted(slot) => {
-                self.slots[slot].nested.fetch_add(1, Ordering::Relaxed);
-                Shared::new(me.held_unlinked(), slot as u32)
+                let more = |nested: u32| nested.checked_add(1).filter(|nested| *nested < MOST_GUARDS);
+                self.slots[slot].nested.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+                Some(Shared::new(me.held_unlinked(), slot as u32))
             }
         }
     }

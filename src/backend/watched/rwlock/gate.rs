@@ -177,7 +177,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
         own_thread::with(|me| {
             let by_the_gate = Shared::new(held, GATE);
             let Some(identity) = me.identity().filter(|_| me.is_holder(held)) else { return by_the_gate };
-            let own = self.own_slot(identity).inspect(|at| self.nest(*at));
+            let own = self.own_slot(identity).filter(|at| self.nest(*at));
             match own.or_else(|| self.claim(me, identity)) {
                 Some(at) => {
                     self.give_back(identity);

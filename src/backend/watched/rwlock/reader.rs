@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering;
 
 use super::gate::Waited;
 use super::{CROWDED, Caller, INSIDE, OPEN, RwLock, Slot, WAITING, WRITING, bit};
-use crate::backend::Refused;
 use crate::backend::futex::rwlock::Shared;
 use crate::backend::futex::thread::Thread;
 use crate::backend::watched::Identity;
 use crate::backend::watched::bell::Bell;
 use crate::backend::watched::owner::{OWNER_DIED, WAITERS, owner};
+use crate::backend::{MOST_GUARDS, Refused, TOO_MANY_GUARDS};
 use crate::deadline::Patience;
 
 /// How a reader with a slot fared at the gate.
@@ -25,8 +25,7 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
     pub(super) fn read_contended(&self, caller: Caller<'_>, died: &dyn Fn()) -> Result<Shared, Refused> {
         let shared = |at| Shared::new(caller.me.held_unlinked(), at as u32);
         if let Some(at) = self.own_slot(caller.identity) {
-            self.nest(at);
-            return Ok(shared(at));
+            return if self.nest(at) { Ok(shared(at)) } else { Err(Refused::Failed(TOO_MANY_GUARDS)) };
         }
         let gate = self.gate.load(Ordering::SeqCst);
         if owner(gate) == Some(caller.identity) && self.phase.load(Ordering::SeqCst) != OPEN {
@@ -55,9 +54,10 @@ impl<B: Bell, const READERS: usize> RwLock<B, READERS> {
         (0..READERS).find(is_own)
     }
 
-    /// One more read of this thread in the slot that it has.
-    pub(super) fn nest(&self, at: usize) {
-        self.slots[at].nested.fetch_add(1, Ordering::Relaxed);
+    /// One more read of this thread in the slot that it has; says whether it could be counted.
+    pub(super) fn nest(&self, at: usize) -> bool {
+        let more = |nested: u32| nested.checked_add(1).filter(|nested| *nested < MOST_GUARDS);
+        self.slots[at].nested.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Takes a free slot, if there is one.
