@@ -12,7 +12,8 @@ const OLD: u64 = 2;
 /// Removes the SysV semaphore sets of this crate that no living process uses, and says how many they were.
 ///
 /// Removing a region ([`Shm::remove`](crate::Shm::remove)) removes the sets of its locks. What remains are those of regions
-/// that nobody removed, of anonymous memory, and of processes that were killed while they made or replaced a set. A set
+/// that nobody removed, of anonymous memory (until the processes that have used it have ended, so one that makes cells in
+/// anonymous memory again and again uses up the system's sets), and of processes that were killed while they made or replaced a set. A set
 /// counts as used by a process that has made it, or waited or woken by it, and lives; `sweep` leaves alone what was
 /// touched within the last second or so, and what other users made, unless it is run by root.
 ///
