@@ -135,15 +135,28 @@ fn a_ledger_is_put_right_whatever_is_there() {
     }
 }
 
+/// A call that succeeds.
+fn done() -> Result<(), ()> {
+    Ok(())
+}
+
 #[test]
 fn calls_at_a_semaphore_are_announced_and_noted() {
     let lane = Lane::new();
-    lane.book(3, || Ok::<(), ()>(assert_eq!((lane.net(), lane.open()), (0, 3)))).unwrap();
-    lane.book(-1, || Ok::<(), ()>(assert_eq!((lane.net(), lane.open()), (3, -1)))).unwrap();
+    lane.book(3, || {
+        assert_eq!((lane.net(), lane.open()), (0, 3));
+        done()
+    })
+    .unwrap();
+    lane.book(-1, || {
+        assert_eq!((lane.net(), lane.open()), (3, -1));
+        done()
+    })
+    .unwrap();
     lane.book(-1, || Err(())).unwrap_err();
     assert_eq!((lane.net(), lane.open()), (2, 0));
     for _ in 0..5 {
-        lane.book(-1, || Ok::<(), ()>(())).unwrap();
+        lane.book(-1, done).unwrap();
     }
     assert_eq!((lane.net(), lane.open()), (-3, 0));
 }
@@ -151,13 +164,14 @@ fn calls_at_a_semaphore_are_announced_and_noted() {
 #[test]
 fn what_a_victim_announced_is_open_and_what_it_noted_stays() {
     let lane = Lane::new();
-    lane.book(2, || Ok::<(), ()>(())).unwrap();
+    lane.book(2, done).unwrap();
     let seen = AtomicU32::new(0);
     // As a kill in the middle of the call leaves it, for whoever looks from outside.
     lane.book(-1, || {
         seen.store(u32::from(lane.open() == -1 && lane.net() == 2), Ordering::Relaxed);
         assert_eq!(lane.close(), -1);
-        Ok::<(), ()>(assert_eq!((lane.net(), lane.open()), (2, 0)))
+        assert_eq!((lane.net(), lane.open()), (2, 0));
+        done()
     })
     .unwrap();
     assert_eq!(seen.into_inner(), 1);

@@ -23,7 +23,10 @@ const UPGRADABLE: Kind =
 const READ: Kind = Kind { name: "read lock", hold: hold::READ, excludes: hold::WRITE, ..WRITE };
 
 /// A lock that was taken, with what was said of its last owner; `None` where the call gave up as it was asked to.
-pub fn taken<G>(outcome: LockResult<G>, how: How) -> Result<Option<(G, Option<Cause>)>> {
+type Taken<G> = Option<(G, Option<Cause>)>;
+
+/// What came of taking a lock.
+pub fn taken<G>(outcome: LockResult<G>, how: How) -> Result<Taken<G>> {
     match outcome {
         Ok(guard) => Ok(Some((guard, None))),
         Err(LockError::Poisoned(poison)) => {
@@ -37,7 +40,7 @@ pub fn taken<G>(outcome: LockResult<G>, how: How) -> Result<Option<(G, Option<Ca
 type Write<'a, B> = WriteGuard<'a, Ledger, B, READERS>;
 
 impl<'a, B: Storm> Worker<'a, B> {
-    fn lock_mutex(&self, how: How) -> Result<Option<(MutexGuard<'a, Ledger, B>, Option<Cause>)>> {
+    fn lock_mutex(&self, how: How) -> Result<Taken<MutexGuard<'a, Ledger, B>>> {
         let mutex = &self.arena.mutex;
         let outcome = self.desk.call(Op::Mutex, || match how {
             How::Forever => mutex.lock(),

@@ -23,6 +23,10 @@
 //! | `Once`, `OnceLock` | does it, in two stores | nobody else alive does it; done, both are there, and it is never done again; all see one value | half of it, which the next one does over |
 //! | creating and opening cells | opens or creates a chapter, whoever comes first | it is whole | nothing, or a whole one |
 //!
+//! Kills come every few milliseconds, mostly to those who hold something, who sleep, or who were woken and haven't got to run:
+//! every second worker runs later than others and on one processor, so that there are some of these. Now and then several
+//! are killed at once.
+//!
 //! Nothing but a keeper that nobody kills makes sure that whoever waits gets what it waits for: where there is none, it
 //! gives one, and never a second ([`keeper`]). So all waits are short, and what is not is stuck.
 
@@ -158,7 +162,8 @@ impl Cli {
     fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
         static INTERRUPTED: AtomicBool = AtomicBool::new(false);
         note_interrupts(&INTERRUPTED)?;
-        let storms: &[fn(&Weather<'_>) -> Result<Tally, Box<dyn Error>>] = match self.backend {
+        type AStorm = fn(&Weather<'_>) -> Result<Tally, Box<dyn Error>>;
+        let storms: &[AStorm] = match self.backend {
             Choice::Futex => &[storm::<Futex>],
             Choice::Pthread => &[storm::<Pthread>],
             Choice::Posix => &[storm::<Posix>],
