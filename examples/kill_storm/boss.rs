@@ -15,8 +15,8 @@ use crate::audit::{Open, audit};
 use crate::desk::{self, OPS, Op, hold};
 use crate::{Storm, crew};
 
-/// Nothing waits so long: what does is stuck.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Nothing waits so long, also on a machine that has a lot else to do: what does is stuck.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The storm blows so long between two quiet points.
 const BETWEEN: Duration = Duration::from_millis(400);
