@@ -199,7 +199,7 @@ pub fn assert_that_an_interrupt_leaves_nothing(example: &Example, options: &[&st
     let pid = boss.id();
     let workers = wait_for("workers", || {
         let workers = children(pid);
-        (workers.len() > 1 && workers.iter().all(|&worker| example.has_attached(worker))).then_some(Doomed(workers))
+        (workers.len() > 1 && workers.iter().all(|&worker| example.has_attached(worker))).then(|| Doomed(workers))
     });
     assert_eq!(example.names_of(pid).len(), 1);
     send(Signal::SIGINT, pid);

@@ -217,7 +217,7 @@ fn a_killed_boss_leaves_no_worker_and_no_name() {
     let pid = boss.id();
     let workers = wait_for("the workers", || {
         let workers = children(pid);
-        (workers.len() == 2 && workers.iter().all(|&worker| WORD_COUNT.has_attached(worker))).then_some(Doomed(workers))
+        (workers.len() == 2 && workers.iter().all(|&worker| WORD_COUNT.has_attached(worker))).then(|| Doomed(workers))
     });
     assert_eq!(WORD_COUNT.names_of(pid).len(), 1);
     send(Signal::SIGKILL, pid);
