@@ -55,7 +55,7 @@ fn a_long_storm() -> (Boss, Doomed) {
     let crew = wait_for("workers at work", || {
         let crew = children(boss.id());
         let are_in = || crew.iter().all(|&process| KILL_STORM.has_attached(process));
-        (crew.len() > 3 && are_in()).then_some(Doomed(crew))
+        (crew.len() > 3 && are_in()).then(|| Doomed(crew))
     });
     (boss, crew)
 }
