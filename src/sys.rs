@@ -8,6 +8,8 @@ pub(crate) mod machine;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod namespace;
+#[cfg(feature = "contend")]
+pub(crate) mod process;
 pub(crate) mod pthread;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;

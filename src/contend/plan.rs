@@ -1,0 +1,125 @@
+//! Plans: who does what in a plan, with which pauses, and who is killed when; made and shrunk by proptest.
+
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::strategy::BoxedStrategy;
+
+use super::contest::Options;
+use super::report::Schedule;
+
+/// One plan: a list of steps for each worker.
+#[derive(Clone, Debug)]
+pub(super) struct Plan<Op> {
+    pub(super) workers: Vec<Work<Op>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Work<Op> {
+    pub(super) steps: Vec<Step<Op>>,
+    pub(super) kill: Option<Kill>,
+}
+
+/// An operation, and what happens to the worker before and in it.
+#[derive(Clone, Debug)]
+pub(super) struct Step<Op> {
+    pub(super) pause: Duration,
+    pub(super) op: Op,
+    pub(super) stall: Option<Stall>,
+}
+
+/// The worker stands still in its operation, wherever it is by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stall {
+    pub(super) after: Duration,
+    pub(super) length: Duration,
+}
+
+/// SIGKILL, so long after the operation of that step began. One that ended sooner doesn't save the worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kill {
+    pub(super) step: usize,
+    pub(super) after: Duration,
+}
+
+impl<Op> Plan<Op> {
+    /// How many operations it has.
+    pub(super) fn operations(&self) -> usize {
+        self.workers.iter().map(|work| work.steps.len()).sum()
+    }
+}
+
+impl<Op: Debug> Plan<Op> {
+    /// The plan in words; `came_of_it` tells what to write beside a worker's operation.
+    pub(super) fn schedule(&self, threads: bool, came_of_it: impl Fn(usize, usize) -> String) -> Schedule {
+        let describe = |(number, work): (usize, &Work<Op>)| {
+            let line = |(at, step): (usize, &Step<Op>)| {
+                let mut line = format!("{:?}", step.op);
+                if !step.pause.is_zero() {
+                    line = format!("after {:?}: {line}", step.pause);
+                }
+                if let Some(Stall { after, length }) = step.stall {
+                    line += &format!(", stalled {after:?} in for {length:?}");
+                }
+                if let Some(kill) = work.kill.filter(|kill| kill.step == at) {
+                    line += &format!(", killed {:?} in", kill.after);
+                }
+                line + &came_of_it(number, at)
+            };
+            work.steps.iter().enumerate().map(line).collect()
+        };
+        Schedule { threads, workers: self.workers.iter().enumerate().map(describe).collect() }
+    }
+}
+
+/// All plans that the options allow.
+pub(super) fn plans<Op: Clone + Debug>(
+    ops: impl Strategy<Value = Op>,
+    options: &Options,
+) -> impl Strategy<Value = Plan<Op>> {
+    let stall = (nanoseconds(STALLED_WITHIN), nanoseconds(options.pauses))
+        .prop_map(|(after, length)| Stall { after, length: length.max(Duration::from_nanos(1)) });
+    let (pauses, stalls) = if options.pauses.is_zero() { (0.0, 0.0) } else { (PAUSES, STALLS) };
+    let pause = sometimes(pauses, nanoseconds(options.pauses)).prop_map(Option::unwrap_or_default);
+    let step = (pause, ops, sometimes(stalls, stall)).prop_map(|(pause, op, stall)| Step { pause, op, stall });
+
+    let kill = (0..*options.operations.end(), nanoseconds(options.kill_within));
+    let kill = sometimes(options.kill_rate(), kill.prop_map(|(step, after)| Kill { step, after }));
+    let steps = prop::collection::vec(step, inclusive(&options.operations));
+    let work = (steps, kill).prop_map(|(steps, kill)| {
+        let kill = kill.map(|kill| Kill { step: kill.step % steps.len(), ..kill });
+        Work { steps, kill }
+    });
+    prop::collection::vec(work, inclusive(&options.processes)).prop_map(|workers| Plan { workers })
+}
+
+/// How often a worker pauses before an operation, and is stalled in one.
+const PAUSES: f64 = 0.4;
+const STALLS: f64 = 0.15;
+
+/// Operations that take longer are stalled near their beginning.
+const STALLED_WITHIN: Duration = Duration::from_micros(50);
+
+fn inclusive(range: &RangeInclusive<usize>) -> RangeInclusive<usize> {
+    range.clone()
+}
+
+fn sometimes<S: Strategy + 'static>(rate: f64, what: S) -> BoxedStrategy<Option<S::Value>>
+where
+    S::Value: Clone + 'static,
+{
+    match rate {
+        rate if rate <= 0.0 => Just(None).boxed(),
+        rate if rate >= 1.0 => what.prop_map(Some).boxed(),
+        rate => prop::option::weighted(rate, what).boxed(),
+    }
+}
+
+/// Up to `most`, each order of magnitude as likely as another: operations may take nanoseconds or milliseconds.
+fn nanoseconds(most: Duration) -> impl Strategy<Value = Duration> + 'static {
+    const FINE: u32 = 1000;
+    let most = (most.as_nanos() as f64).max(1.0);
+    (0..=FINE).prop_map(move |part| Duration::from_nanos(most.powf(f64::from(part) / f64::from(FINE)) as u64))
+}

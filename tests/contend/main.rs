@@ -1,0 +1,3 @@
+//! The contention harness: it catches what is wrong, passes what is right, says what it did, and leaves nothing.
+
+mod caught;
