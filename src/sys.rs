@@ -15,6 +15,8 @@ pub(crate) mod robust_list;
 pub(crate) mod self_memory;
 pub(crate) mod sem;
 pub(crate) mod socket;
+#[cfg(feature = "contend")]
+pub(crate) mod step;
 pub(crate) mod sysv;
 pub(crate) mod sysv_sem;
 pub(crate) mod thread;

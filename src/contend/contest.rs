@@ -34,6 +34,7 @@ pub(super) struct Options {
     pub(super) pauses: Duration,
     pub(super) deadline: Duration,
     pub(super) shrink_for: Duration,
+    pub(super) stepping: bool,
     pub(super) one_core: bool,
     pub(super) threads: bool,
     pub(super) seed: Option<u64>,
@@ -111,6 +112,7 @@ impl<S: Subject> Contest<S> {
             pauses: Duration::from_micros(200),
             deadline: Duration::from_secs(5),
             shrink_for: Duration::from_secs(10),
+            stepping: true,
             one_core: false,
             threads: false,
             seed: None,
@@ -171,6 +173,16 @@ impl<S: Subject> Contest<S> {
     /// How long to look for a smaller plan that fails too; 10 s.
     pub fn shrink_for(mut self, time: Duration) -> Self {
         self.options.shrink_for = time;
+        self
+    }
+
+    /// Leaves out the kills and stalls after so many instructions, and has only those after some time.
+    ///
+    /// On x86-64 half of them are of the first kind, which find more and can be repeated, at one to ten microseconds for each
+    /// instruction until then, of which there are 1000 at most. They come by SIGTRAP: leave them out for operations that block all signals, as libc does
+    /// while it starts a thread or a process.
+    pub fn without_stepping(mut self) -> Self {
+        self.options.stepping = false;
         self
     }
 

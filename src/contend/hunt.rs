@@ -31,8 +31,13 @@ const RUNS: u32 = 60;
 const RUN_FOR: Duration = Duration::from_secs(1);
 
 /// How often a smaller plan is run before it counts as one that doesn't fail.
-const FEWEST: u32 = 8;
-const MOST: u32 = 200;
+const FEWEST: u32 = 12;
+const MOST: u32 = 300;
+
+/// How often it has to fail meanwhile, lest plans that fail ever more rarely take the place of the first; once is enough
+/// where a failure takes long to find out.
+const FAILURES: u32 = 3;
+const LONG: Duration = Duration::from_millis(100);
 
 /// A contest being run, in the zygote.
 pub(super) struct Hunt<'a, S: Subject> {
@@ -138,8 +143,8 @@ impl<'a, S: Subject> Hunt<'a, S> {
         let started = Instant::now();
         let shrunk_from = plan.operations();
         let (runs, failures) = self.run_again(&plan)?;
-        // So often that one that fails as rarely is missed one time in twenty.
-        let runs = (3 * (runs + 1) / (failures + 1)).clamp(FEWEST, MOST);
+        // So often that one that fails as rarely is hardly ever missed, and one that fails much more rarely is.
+        let runs = (2 * FAILURES * (runs + 1) / (failures + 1)).clamp(FEWEST, MOST);
 
         let mut best = (plan, trial);
         let mut moves = Vec::new();
@@ -179,7 +184,7 @@ impl<'a, S: Subject> Hunt<'a, S> {
         Ok(self.failure(Found { plan, trial, token, shrunk_from, runs, report }))
     }
 
-    /// Runs a plan so often, until it has the same problem.
+    /// Runs a plan so often, until it has had the same problem often enough.
     fn fails_alike(
         &mut self,
         plan: &Plan<S::Op>,
@@ -187,12 +192,18 @@ impl<'a, S: Subject> Hunt<'a, S> {
         runs: u32,
         started: Instant,
     ) -> Result<Option<Trial>, Error> {
-        for _ in 0..runs {
+        let mut failures = 0;
+        for run in 0..runs {
+            let since = Instant::now();
             let trial = self.run_once(plan)?;
             if trial.problem().map(std::mem::discriminant) == problem.map(std::mem::discriminant) {
-                return Ok(Some(trial));
+                failures += 1;
+                if failures == FAILURES || since.elapsed() >= LONG {
+                    return Ok(Some(trial));
+                }
             }
-            if started.elapsed() >= self.options.shrink_for {
+            let is_hopeless = failures + (runs - run - 1) < FAILURES;
+            if is_hopeless || started.elapsed() >= self.options.shrink_for {
                 break;
             }
         }

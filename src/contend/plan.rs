@@ -1,7 +1,6 @@
 //! Plans: who does what in a plan, with which pauses, and who is killed when; made and shrunk by proptest.
 
-use std::fmt::Debug;
-use std::ops::RangeInclusive;
+use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -9,6 +8,7 @@ use proptest::strategy::BoxedStrategy;
 
 use super::contest::Options;
 use super::report::Schedule;
+use crate::sys::step;
 
 /// One plan: a list of steps for each worker.
 #[derive(Clone, Debug)]
@@ -33,15 +33,33 @@ pub(super) struct Step<Op> {
 /// The worker stands still in its operation, wherever it is by then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
-    pub(super) after: Duration,
+    pub(super) when: When,
     pub(super) length: Duration,
 }
 
-/// SIGKILL, so long after the operation of that step began. One that ended sooner doesn't save the worker.
+/// SIGKILL, in the operation of that step. One that ended sooner doesn't save the worker.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kill {
     pub(super) step: usize,
-    pub(super) after: Duration,
+    pub(super) when: When,
+}
+
+/// A moment in an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// After so many instructions, each of which takes its time. The same moment in every run, as far as the others let it.
+    Instructions(u32),
+    /// So long after it began, at full speed.
+    After(Duration),
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            When::Instructions(instructions) => write!(f, "{instructions} instructions in"),
+            When::After(time) => write!(f, "{time:?} in"),
+        }
+    }
 }
 
 impl<Op> Plan<Op> {
@@ -60,11 +78,11 @@ impl<Op: Debug> Plan<Op> {
                 if !step.pause.is_zero() {
                     line = format!("after {:?}: {line}", step.pause);
                 }
-                if let Some(Stall { after, length }) = step.stall {
-                    line += &format!(", stalled {after:?} in for {length:?}");
+                if let Some(Stall { when, length }) = step.stall {
+                    line += &format!(", stalled {when} for {length:?}");
                 }
                 if let Some(kill) = work.kill.filter(|kill| kill.step == at) {
-                    line += &format!(", killed {:?} in", kill.after);
+                    line += &format!(", killed {}", kill.when);
                 }
                 line + &came_of_it(number, at)
             };
@@ -79,20 +97,20 @@ pub(super) fn plans<Op: Clone + Debug>(
     ops: impl Strategy<Value = Op>,
     options: &Options,
 ) -> impl Strategy<Value = Plan<Op>> {
-    let stall = (nanoseconds(STALLED_WITHIN), nanoseconds(options.pauses))
-        .prop_map(|(after, length)| Stall { after, length: length.max(Duration::from_nanos(1)) });
+    let stall = (moment(STALLED_WITHIN, options), nanoseconds(options.pauses));
+    let stall = stall.prop_map(|(when, length)| Stall { when, length });
     let (pauses, stalls) = if options.pauses.is_zero() { (0.0, 0.0) } else { (PAUSES, STALLS) };
     let pause = sometimes(pauses, nanoseconds(options.pauses)).prop_map(Option::unwrap_or_default);
     let step = (pause, ops, sometimes(stalls, stall)).prop_map(|(pause, op, stall)| Step { pause, op, stall });
 
-    let kill = (0..*options.operations.end(), nanoseconds(options.kill_within));
-    let kill = sometimes(options.kill_rate(), kill.prop_map(|(step, after)| Kill { step, after }));
-    let steps = prop::collection::vec(step, inclusive(&options.operations));
+    let kill = (0..*options.operations.end(), moment(options.kill_within, options));
+    let kill = sometimes(options.kill_rate(), kill.prop_map(|(step, when)| Kill { step, when }));
+    let steps = prop::collection::vec(step, options.operations.clone());
     let work = (steps, kill).prop_map(|(steps, kill)| {
         let kill = kill.map(|kill| Kill { step: kill.step % steps.len(), ..kill });
         Work { steps, kill }
     });
-    prop::collection::vec(work, inclusive(&options.processes)).prop_map(|workers| Plan { workers })
+    prop::collection::vec(work, options.processes.clone()).prop_map(|workers| Plan { workers })
 }
 
 /// How often a worker pauses before an operation, and is stalled in one.
@@ -101,10 +119,6 @@ const STALLS: f64 = 0.15;
 
 /// Operations that take longer are stalled near their beginning.
 const STALLED_WITHIN: Duration = Duration::from_micros(50);
-
-fn inclusive(range: &RangeInclusive<usize>) -> RangeInclusive<usize> {
-    range.clone()
-}
 
 fn sometimes<S: Strategy + 'static>(rate: f64, what: S) -> BoxedStrategy<Option<S::Value>>
 where
@@ -117,9 +131,26 @@ where
     }
 }
 
-/// Up to `most`, each order of magnitude as likely as another: operations may take nanoseconds or milliseconds.
+fn moment(within: Duration, options: &Options) -> BoxedStrategy<When> {
+    let after = nanoseconds(within).prop_map(When::After);
+    if step::POSSIBLE && options.stepping {
+        let instructions = scale(f64::from(MOST_INSTRUCTIONS)).prop_map(|count| When::Instructions(count as u32));
+        prop_oneof![instructions, after].boxed()
+    } else {
+        after.boxed()
+    }
+}
+
+/// Each takes about ten microseconds.
+const MOST_INSTRUCTIONS: u32 = 1000;
+
 fn nanoseconds(most: Duration) -> impl Strategy<Value = Duration> + 'static {
+    scale(most.as_nanos() as f64).prop_map(|nanos| Duration::from_nanos(nanos as u64))
+}
+
+/// From 1 to `most`, each order of magnitude as likely as another: operations may take nanoseconds or milliseconds.
+fn scale(most: f64) -> impl Strategy<Value = f64> + 'static {
     const FINE: u32 = 1000;
-    let most = (most.as_nanos() as f64).max(1.0);
-    (0..=FINE).prop_map(move |part| Duration::from_nanos(most.powf(f64::from(part) / f64::from(FINE)) as u64))
+    let most = most.max(1.0);
+    (0..=FINE).prop_map(move |part| most.powf(f64::from(part) / f64::from(FINE)))
 }

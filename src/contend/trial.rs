@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::report::{Error, Problem, Report, Schedule};
 use super::worker::{quietly, work};
 use crate::region::{Anonymous, Mapping, Region};
-use crate::sys::process;
+use crate::sys::{process, step};
 use crate::{Shm, ShmCell};
 
 /// What came of one run of a plan.
@@ -269,9 +269,11 @@ fn start(f: impl FnOnce() -> i32) -> Result<Pid, Error> {
     let parent = getpid();
     // SAFETY: the zygote has made sure that no other thread of this process is at work.
     let child = unsafe {
-        process::fork_to(|| match process::die_with(parent).and_then(|()| process::let_stall()) {
-            Ok(()) => f(),
-            Err(errno) => errno as i32,
+        process::fork_to(|| {
+            match process::die_with(parent).and_then(|()| process::let_stall()).and_then(|()| step::let_step()) {
+                Ok(()) => f(),
+                Err(errno) => errno as i32,
+            }
         })
     };
     child.map_err(|errno| Error::system("fork", errno))

@@ -11,8 +11,10 @@ use nix::sys::time::TimeSpec;
 
 use super::Subject;
 use super::history::{Answer, History};
-use super::plan::{Kill, Stall, Step, Work};
-use crate::sys::{clock, process};
+use super::plan::{Kill, Stall, Step, When, Work};
+use crate::sys::process::Armed;
+use crate::sys::step::Steps;
+use crate::sys::{clock, process, step};
 
 /// Timers are set so long before the operation begins that they reach its first instructions too.
 const LEAD: Duration = Duration::from_micros(30);
@@ -28,44 +30,70 @@ pub(super) fn work<S: Subject>(
     number: usize,
     work: &Work<S::Op>,
 ) -> Result<(), String> {
-    let mut doomed = None;
+    // What is to kill the worker lasts.
+    let mut timers = Vec::new();
     for (at, step) in work.steps.iter().enumerate() {
-        let stalled = begin(step, work.kill.filter(|kill| kill.step == at), &mut doomed);
-        let stalled = stalled.map_err(|errno| format!("no timer: {errno}"))?;
+        let kill = work.kill.filter(|kill| kill.step == at);
+        pause(step.pause);
+        let steps = steps_of(step, kill);
+        let stalled = set_timers(step, kill, &mut timers).map_err(|errno| format!("no timer: {errno}"))?;
+
         history.begin(number, at);
         let started = Instant::now();
-        let answer = quietly(|| subject.run(shared, &step.op))?;
+        let answer = quietly(|| {
+            step::begin(steps);
+            let answer = subject.run(shared, &step.op);
+            step::end();
+            answer
+        });
         let (took, ended) = (started.elapsed(), history.now());
+        step::end(); // once more: a panic is past the other one
         drop(stalled);
-        history.end(number, at, ended, took, &Answer::of(&answer));
+        history.end(number, at, ended, took, &Answer::of(&answer?));
         history.workers[number].stalls.store(process::stalls(), Ordering::Relaxed);
+        if steps.kill_at > 0 {
+            process::kill_myself();
+        }
     }
     Ok(())
 }
 
-/// Pauses, and sets the timers of the step; returns in time for it. What kills the worker lasts.
-fn begin<Op>(
-    step: &Step<Op>,
-    kill: Option<Kill>,
-    doomed: &mut Option<process::Armed>,
-) -> Result<Option<process::Armed>, Errno> {
-    let now = clock::monotonic();
-    if step.pause > SPUN {
-        clock::sleep_until(now + TimeSpec::from_duration(step.pause));
-    } else {
-        spin_until(now + TimeSpec::from_duration(step.pause));
+/// The kill and the stall that come after so many instructions.
+fn steps_of<Op>(step: &Step<Op>, kill: Option<Kill>) -> Steps {
+    let mut steps = Steps::default();
+    if let Some(Kill { when: When::Instructions(at), .. }) = kill {
+        steps.kill_at = at;
     }
-    if kill.is_none() && step.stall.is_none() {
-        return Ok(None);
+    if let Some(Stall { when: When::Instructions(at), length }) = step.stall {
+        (steps.stall_at, steps.stall_for) = (at, length);
     }
+    steps
+}
+
+/// Those that come after some time. Returns when the operation is to begin, with what ends when it ends.
+fn set_timers<Op>(step: &Step<Op>, kill: Option<Kill>, lasting: &mut Vec<Armed>) -> Result<Option<Armed>, Errno> {
     let start = clock::monotonic() + TimeSpec::from_duration(LEAD);
     let at = |after: Duration| start + TimeSpec::from_duration(after);
-    if let Some(Kill { after, .. }) = kill {
-        *doomed = Some(process::kill_at(at(after))?);
+    let is_doomed = match kill {
+        Some(Kill { when: When::After(after), .. }) => {
+            lasting.push(process::kill_at(at(after))?);
+            true
+        }
+        _ => false,
+    };
+    let stalled = match step.stall {
+        Some(Stall { when: When::After(after), length }) => Some(process::stall_at(at(after), length)?),
+        _ => None,
+    };
+    if is_doomed || stalled.is_some() {
+        spin_until(start);
     }
-    let stalled = step.stall.map(|Stall { after, length }| process::stall_at(at(after), length)).transpose()?;
-    spin_until(start);
     Ok(stalled)
+}
+
+fn pause(length: Duration) {
+    let end = clock::monotonic() + TimeSpec::from_duration(length);
+    if length > SPUN { clock::sleep_until(end) } else { spin_until(end) }
 }
 
 fn spin_until(moment: TimeSpec) {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::prctl;
-use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, kill, sigaction};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
-use nix::unistd::{ForkResult, Pid, fork, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 
 use super::{clock, keeping_errno};
 
@@ -76,6 +76,12 @@ fn arm(moment: TimeSpec, how: SigevNotify<'_>) -> Result<Armed, Errno> {
     Ok(Armed(timer))
 }
 
+/// SIGKILL for this process, now.
+pub(crate) fn kill_myself() {
+    // It can't fail: everybody may kill themselves.
+    let _ = kill(getpid(), Signal::SIGKILL);
+}
+
 /// A signal that means nothing to programs that don't ask for it.
 const STALL: Signal = Signal::SIGURG;
 
@@ -94,11 +100,16 @@ pub(crate) fn stalls() -> u32 {
     STALLS.load(Ordering::Relaxed)
 }
 
+/// One more time, by another way.
+pub(super) fn count_stall() {
+    STALLS.fetch_add(1, Ordering::Relaxed);
+}
+
 extern "C" fn stall(_signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     keeping_errno(|| {
         // SAFETY: the kernel gives every handler with SA_SIGINFO a valid one; sent by a timer, it has a value.
         let nanos = unsafe { (*info).si_value() }.sival_ptr.addr();
-        STALLS.fetch_add(1, Ordering::Relaxed);
+        count_stall();
         clock::sleep_until(clock::monotonic() + TimeSpec::from_duration(Duration::from_nanos(nanos as u64)));
     });
 }
