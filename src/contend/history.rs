@@ -18,6 +18,12 @@ pub(super) struct History {
     /// Counts the beginnings and ends of all operations: what has a smaller number came first.
     clock: AtomicU64,
     ready: AtomicU32,
+    /// Workers that haven't come to their end; the killed count as such.
+    at_work: AtomicU32,
+    /// Operations that have ended.
+    ended: AtomicU32,
+    /// Workers that are on their way to an instruction, slowly: until they are there, others begin nothing.
+    stepping: AtomicU32,
     pub(super) workers: [Notes; MOST_PROCESSES],
 }
 
@@ -60,7 +66,9 @@ pub(super) enum Seen {
 impl History {
     pub(super) fn reset(&self) {
         self.clock.store(0, Ordering::Relaxed);
-        self.ready.store(0, Ordering::Relaxed);
+        for counter in [&self.ready, &self.at_work, &self.ended, &self.stepping] {
+            counter.store(0, Ordering::Relaxed);
+        }
         for notes in &self.workers {
             notes.stalls.store(0, Ordering::Relaxed);
             notes.has_panicked.store(false, Ordering::Relaxed);
@@ -73,10 +81,35 @@ impl History {
 
     /// Waits until `workers` are here.
     pub(super) fn start_together(&self, workers: usize) {
+        self.at_work.fetch_add(1, Ordering::SeqCst);
         self.ready.fetch_add(1, Ordering::SeqCst);
         while (self.ready.load(Ordering::SeqCst) as usize) < workers {
             std::thread::yield_now();
         }
+    }
+
+    /// The worker has done all that it had to do.
+    pub(super) fn leave(&self) {
+        self.at_work.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn begin_stepping(&self) {
+        self.stepping.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_stepping(&self) {
+        self.stepping.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether somebody is on its way to an instruction.
+    pub(super) fn is_anybody_stepping(&self) -> bool {
+        self.stepping.load(Ordering::SeqCst) > 0
+    }
+
+    /// How many operations have ended, or `None` if nobody but the caller is left to end any.
+    pub(super) fn ended(&self) -> Option<u32> {
+        let ended = self.ended.load(Ordering::SeqCst);
+        (self.at_work.load(Ordering::SeqCst) > 1).then_some(ended)
     }
 
     /// Grows whenever a worker begins or ends something.
@@ -100,6 +133,7 @@ impl History {
         operation.nanoseconds.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         operation.answer.write(answer);
         operation.ended.store(ended, Ordering::Release);
+        self.ended.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn seen(&self, worker: usize, at: usize) -> Seen {

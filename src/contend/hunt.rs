@@ -43,7 +43,7 @@ const LONG: Duration = Duration::from_millis(100);
 pub(super) struct Hunt<'a, S: Subject> {
     pub(super) subject: &'a S,
     pub(super) options: &'a Options,
-    history: Shm<History>,
+    history: &'static History,
     /// Called after each run: somebody outside waits for signs of life.
     alive: &'a mut dyn FnMut(),
     /// Which contest of its test this is, and how to run the test again.
@@ -60,6 +60,8 @@ impl<'a, S: Subject> Hunt<'a, S> {
         command: &'a dyn Fn(&str) -> String,
     ) -> Result<Self, Error> {
         let history = Shm::create_zeroed_in(&Anonymous::new()).map_err(|error| Error::system("mmap", error))?;
+        // A zygote has one contest, and signal handlers need it to the end.
+        let history: &'static Shm<History> = Box::leak(Box::new(history));
         Ok(Hunt { subject, options, history, alive, contest, command })
     }
 
@@ -116,7 +118,7 @@ impl<'a, S: Subject> Hunt<'a, S> {
     }
 
     fn run_once(&mut self, plan: &Plan<S::Op>) -> Result<Trial, Error> {
-        let trial = trial::run(self.subject, self.options, &self.history, plan);
+        let trial = trial::run(self.subject, self.options, self.history, plan);
         (self.alive)();
         trial
     }

@@ -30,11 +30,27 @@ pub(super) struct Step<Op> {
     pub(super) stall: Option<Stall>,
 }
 
-/// The worker stands still in its operation, wherever it is by then.
+/// The worker stands still in the middle of its operation.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stall {
-    pub(super) when: When,
-    pub(super) length: Duration,
+pub(super) enum Stall {
+    /// After so many instructions, until the others have ended so many operations, or can't.
+    Stepped { instructions: u32, others: u32 },
+    /// So long after it began, at full speed, for so long.
+    Timed { after: Duration, length: Duration },
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stall::Stepped { instructions, others: 1 } => {
+                write!(f, "stalled {instructions} instructions in until the others have ended an operation")
+            }
+            Stall::Stepped { instructions, others } => {
+                write!(f, "stalled {instructions} instructions in until the others have ended {others} operations")
+            }
+            Stall::Timed { after, length } => write!(f, "stalled {after:?} in for {length:?}"),
+        }
+    }
 }
 
 /// SIGKILL, in the operation of that step. One that ended sooner doesn't save the worker.
@@ -78,8 +94,8 @@ impl<Op: Debug> Plan<Op> {
                 if !step.pause.is_zero() {
                     line = format!("after {:?}: {line}", step.pause);
                 }
-                if let Some(Stall { when, length }) = step.stall {
-                    line += &format!(", stalled {when} for {length:?}");
+                if let Some(stall) = step.stall {
+                    line += &format!(", {stall}");
                 }
                 if let Some(kill) = work.kill.filter(|kill| kill.step == at) {
                     line += &format!(", killed {}", kill.when);
@@ -97,13 +113,18 @@ pub(super) fn plans<Op: Clone + Debug>(
     ops: impl Strategy<Value = Op>,
     options: &Options,
 ) -> impl Strategy<Value = Plan<Op>> {
-    let stall = (moment(STALLED_WITHIN, options), nanoseconds(options.pauses));
-    let stall = stall.prop_map(|(when, length)| Stall { when, length });
+    let timed = (nanoseconds(STALLED_WITHIN), nanoseconds(options.pauses));
+    let timed = timed.prop_map(|(after, length)| Stall::Timed { after, length });
+    let stepped = (instructions(), 1..=MOST_OTHERS);
+    let stepped = stepped.prop_map(|(instructions, others)| Stall::Stepped { instructions, others });
+    let stall = either(options, stepped, timed);
     let (pauses, stalls) = if options.pauses.is_zero() { (0.0, 0.0) } else { (PAUSES, STALLS) };
     let pause = sometimes(pauses, nanoseconds(options.pauses)).prop_map(Option::unwrap_or_default);
     let step = (pause, ops, sometimes(stalls, stall)).prop_map(|(pause, op, stall)| Step { pause, op, stall });
 
-    let kill = (0..*options.operations.end(), moment(options.kill_within, options));
+    let after = nanoseconds(options.kill_within).prop_map(When::After);
+    let when = either(options, instructions().prop_map(When::Instructions), after);
+    let kill = (0..*options.operations.end(), when);
     let kill = sometimes(options.kill_rate(), kill.prop_map(|(step, when)| Kill { step, when }));
     let steps = prop::collection::vec(step, options.operations.clone());
     let work = (steps, kill).prop_map(|(steps, kill)| {
@@ -115,7 +136,10 @@ pub(super) fn plans<Op: Clone + Debug>(
 
 /// How often a worker pauses before an operation, and is stalled in one.
 const PAUSES: f64 = 0.4;
-const STALLS: f64 = 0.15;
+const STALLS: f64 = 0.2;
+
+/// How many operations of others a stalled worker lets by at most.
+const MOST_OTHERS: u32 = 3;
 
 /// Operations that take longer are stalled near their beginning.
 const STALLED_WITHIN: Duration = Duration::from_micros(50);
@@ -131,14 +155,17 @@ where
     }
 }
 
-fn moment(within: Duration, options: &Options) -> BoxedStrategy<When> {
-    let after = nanoseconds(within).prop_map(When::After);
-    if step::POSSIBLE && options.stepping {
-        let instructions = scale(f64::from(MOST_INSTRUCTIONS)).prop_map(|count| When::Instructions(count as u32));
-        prop_oneof![instructions, after].boxed()
-    } else {
-        after.boxed()
-    }
+/// Where it is possible, half of them by steps.
+fn either<T: fmt::Debug + 'static>(
+    options: &Options,
+    stepped: impl Strategy<Value = T> + 'static,
+    timed: impl Strategy<Value = T> + 'static,
+) -> BoxedStrategy<T> {
+    if step::POSSIBLE && options.stepping { prop_oneof![stepped, timed].boxed() } else { timed.boxed() }
+}
+
+fn instructions() -> impl Strategy<Value = u32> + 'static {
+    scale(f64::from(MOST_INSTRUCTIONS)).prop_map(|count| count as u32)
 }
 
 /// Each takes about ten microseconds.

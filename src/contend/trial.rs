@@ -19,9 +19,9 @@ use super::judge::{Verdict, judge};
 use super::plan::Plan;
 use super::report::{Error, Problem, Report, Schedule};
 use super::worker::{quietly, work};
+use crate::ShmCell;
 use crate::region::{Anonymous, Mapping, Region};
 use crate::sys::{process, step};
-use crate::{Shm, ShmCell};
 
 /// What came of one run of a plan.
 pub(super) struct Trial {
@@ -140,7 +140,7 @@ enum Watched {
 pub(super) fn run<S: Subject>(
     subject: &S,
     options: &Options,
-    history: &Shm<History>,
+    history: &'static History,
     plan: &Plan<S::Op>,
 ) -> Result<Trial, Error> {
     let not_created = |error: crate::Error| Error::NotCreated { message: error.to_string() };
@@ -188,7 +188,7 @@ impl Trial {
 fn compete<S: Subject>(
     subject: &S,
     options: &Options,
-    history: &Shm<History>,
+    history: &'static History,
     plan: &Plan<S::Op>,
     shared: &S::Shared,
     kills: &mut u64,
@@ -290,7 +290,7 @@ fn in_threads(all: usize, one: &(impl Fn(usize) -> i32 + Sync)) -> i32 {
 fn verdict<S: Subject>(
     subject: &S,
     options: &Options,
-    history: &Shm<History>,
+    history: &'static History,
     plan: &Plan<S::Op>,
     shared: &S::Shared,
 ) -> Result<Verdict, Error> {

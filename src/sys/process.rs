@@ -101,7 +101,7 @@ pub(crate) fn stalls() -> u32 {
 }
 
 /// One more time, by another way.
-pub(super) fn count_stall() {
+pub(crate) fn count_stall() {
     STALLS.fetch_add(1, Ordering::Relaxed);
 }
 

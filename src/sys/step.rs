@@ -5,35 +5,33 @@
 //! The handler runs without the flag, and returning from it sets it again.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::sys::time::TimeSpec;
 
-use super::{clock, keeping_errno, process};
+use super::keeping_errno;
 
 /// Whether threads can be stepped on this kind of processor.
 pub(crate) const POSSIBLE: bool = cfg!(target_arch = "x86_64");
 
-/// Which instruction, counted from 1, is followed by what. 0: none.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Steps {
-    pub(crate) stall_at: u32,
-    pub(crate) stall_for: Duration,
-    pub(crate) kill_at: u32,
+/// What is done at which instructions, counted from 1; called in a signal handler.
+#[derive(Clone, Copy)]
+pub(crate) struct Stops {
+    pub(crate) first: Option<(u32, fn())>,
+    pub(crate) second: Option<(u32, fn())>,
 }
 
-/// What the thread has to do, and at which instruction it is.
-#[derive(Clone, Copy)]
-struct Stepped {
-    steps: Steps,
-    at: u32,
+impl Stops {
+    pub(crate) const NONE: Stops = Stops { first: None, second: None };
+
+    fn last(self) -> u32 {
+        self.first.into_iter().chain(self.second).map(|(at, _)| at).max().unwrap_or(0)
+    }
 }
 
 thread_local! {
-    static STEPPED: Cell<Stepped> =
-        const { Cell::new(Stepped { steps: Steps { stall_at: 0, stall_for: Duration::ZERO, kill_at: 0 }, at: 0 }) };
+    /// The stops of the thread, and at which instruction it is.
+    static STEPPED: Cell<(Stops, u32)> = const { Cell::new((Stops::NONE, 0)) };
 }
 
 /// `sigaction`: from now on the threads of this process can be stepped.
@@ -44,27 +42,26 @@ pub(crate) fn let_step() -> Result<(), Errno> {
     unsafe { sigaction(Signal::SIGTRAP, &action) }.map(drop)
 }
 
-/// Steps the calling thread from here to the last instruction that `steps` names. [`let_step`] comes first.
-pub(crate) fn begin(steps: Steps) {
-    if steps.stall_at.max(steps.kill_at) > 0 {
-        STEPPED.set(Stepped { steps, at: 0 });
+/// Steps the calling thread from here to the last of its stops. [`let_step`] comes first.
+#[inline(always)]
+pub(crate) fn begin(stops: Stops) {
+    if stops.last() > 0 {
+        STEPPED.set((stops, 0));
         set_trap_flag();
     }
 }
 
 extern "C" fn trapped(_signal: libc::c_int, _info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     keeping_errno(|| {
-        let Stepped { steps, at } = STEPPED.get();
-        let at = at + 1;
-        STEPPED.set(Stepped { steps, at });
-        if at == steps.stall_at {
-            process::count_stall();
-            clock::sleep_until(clock::monotonic() + TimeSpec::from_duration(steps.stall_for));
+        let (stops, before) = STEPPED.get();
+        let at = before + 1;
+        STEPPED.set((stops, at));
+        for (stop, act) in stops.first.into_iter().chain(stops.second) {
+            if stop == at {
+                act();
+            }
         }
-        if at == steps.kill_at {
-            process::kill_myself();
-        }
-        if at >= steps.stall_at.max(steps.kill_at) {
+        if at >= stops.last() {
             // SAFETY: the kernel gives every handler with SA_SIGINFO the context that it interrupted.
             unsafe { clear_in(context.cast()) };
         }

@@ -154,7 +154,8 @@ fn a_wrong_answer_is_reported() {
 fn a_wrong_final_state_is_reported_beside_the_right_ones() {
     let failure = failure(Wrong::StaysAsItWas);
     let Problem::WrongState { found, possible } = &failure.problem else { panic!("{failure}") };
-    assert_eq!((found.as_str(), possible.as_slice()), ("2", ["3".to_owned()].as_slice()), "{failure}");
+    let (found, possible) = (found.parse::<u64>().unwrap(), possible[0].parse::<u64>().unwrap());
+    assert!(found < possible && possible as usize == failure.schedule.operations(), "{failure}");
 }
 
 #[test]
