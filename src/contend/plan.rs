@@ -164,9 +164,13 @@ fn either<T: fmt::Debug + 'static>(
     if step::POSSIBLE && options.stepping { prop_oneof![stepped, timed].boxed() } else { timed.boxed() }
 }
 
+/// A fifth of them within the first 40, half within the first 250: more where most operations are, some in longer ones.
 fn instructions() -> impl Strategy<Value = u32> + 'static {
-    scale(f64::from(MOST_INSTRUCTIONS)).prop_map(|count| count as u32)
+    (0..=FINE).prop_map(|part| (part * part * MOST_INSTRUCTIONS / (FINE * FINE)).max(1))
 }
+
+/// How finely what is chosen from a scale is told apart.
+const FINE: u32 = 1000;
 
 /// Each takes about ten microseconds.
 const MOST_INSTRUCTIONS: u32 = 1000;
@@ -177,7 +181,6 @@ fn nanoseconds(most: Duration) -> impl Strategy<Value = Duration> + 'static {
 
 /// From 1 to `most`, each order of magnitude as likely as another: operations may take nanoseconds or milliseconds.
 fn scale(most: f64) -> impl Strategy<Value = f64> + 'static {
-    const FINE: u32 = 1000;
     let most = most.max(1.0);
     (0..=FINE).prop_map(move |part| most.powf(f64::from(part) / f64::from(FINE)))
 }

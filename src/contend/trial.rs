@@ -1,15 +1,12 @@
 //! One run of one plan: its processes are forked, watched, waited for and judged.
 
 use std::fmt;
-use std::io::{PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{PipeWriter, Write};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::signal::Signal;
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, getpid};
 
 use super::Subject;
@@ -18,6 +15,7 @@ use super::history::{History, Seen};
 use super::judge::{Verdict, judge};
 use super::plan::Plan;
 use super::report::{Error, Problem, Report, Schedule};
+use super::watch::{Children, Watched, watch};
 use super::worker::{quietly, work};
 use crate::ShmCell;
 use crate::region::{Anonymous, Mapping, Region};
@@ -86,54 +84,6 @@ impl<T: crate::ShmSafe> Drop for Arena<T> {
         // SAFETY: the processes of the plan have ended, and nobody else can find the memory.
         unsafe { self.cell().teardown() };
     }
-}
-
-/// The processes of a plan that haven't been waited for; dropped, they are killed.
-struct Children {
-    /// With the number of the worker, if it is one.
-    each: Vec<(Option<usize>, Pid)>,
-}
-
-impl Children {
-    fn kill(&self) {
-        for (_, pid) in &self.each {
-            // It may have ended, and stays a zombie until it is waited for.
-            let _ = kill(*pid, Signal::SIGKILL);
-        }
-    }
-
-    fn wait(&mut self) -> Result<Vec<(Option<usize>, WaitStatus)>, Error> {
-        let mut statuses = Vec::new();
-        while let Some((worker, pid)) = self.each.pop() {
-            match waitpid(pid, None) {
-                Ok(status) => statuses.push((worker, status)),
-                Err(Errno::EINTR) => self.each.push((worker, pid)),
-                Err(errno) => return Err(Error::system("waitpid", errno)),
-            }
-        }
-        Ok(statuses)
-    }
-
-    /// Whether all have ended; they stay to be waited for.
-    fn have_ended(&self) -> bool {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        let has_ended = |pid| nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), flags) != Ok(WaitStatus::StillAlive);
-        self.each.iter().all(|(_, pid)| has_ended(*pid))
-    }
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        self.kill();
-        let _ = self.wait();
-    }
-}
-
-/// How watching came to its end.
-enum Watched {
-    Ended,
-    Hung,
-    Panicked,
 }
 
 /// Runs `plan` once.
@@ -330,45 +280,4 @@ fn verdict<S: Subject>(
 
 fn say(mut writer: &PipeWriter, verdict: &Verdict) -> std::io::Result<()> {
     writer.write_all(&serde_json::to_vec(verdict)?)
-}
-
-/// How often it is looked whether something went on.
-const GLANCE: Duration = Duration::from_millis(20);
-
-/// Waits until the last process that has the other end of `reader` is gone, or `progress` stays the same for as long as
-/// `deadline`, or is `None`.
-fn watch(
-    mut reader: &PipeReader,
-    said: &mut Vec<u8>,
-    deadline: Duration,
-    children: &Children,
-    progress: impl Fn() -> Option<u64>,
-) -> Result<Watched, Error> {
-    let (mut last, mut since) = (None, Instant::now());
-    let mut bytes = [0; 4096];
-    loop {
-        let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(GLANCE.min(deadline)).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut fds, timeout) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => match reader.read(&mut bytes).map_err(|error| Error::system("read", error))? {
-                0 => return Ok(Watched::Ended),
-                len => {
-                    said.extend_from_slice(&bytes[..len]);
-                    continue;
-                }
-            },
-            Err(errno) => return Err(Error::system("poll", errno)),
-        }
-        // Whoever an operation has forked may keep the pipe open.
-        if children.have_ended() {
-            return Ok(Watched::Ended);
-        }
-        let Some(now) = progress() else { return Ok(Watched::Panicked) };
-        if last != Some(now) {
-            (last, since) = (Some(now), Instant::now());
-        } else if since.elapsed() >= deadline {
-            return Ok(Watched::Hung);
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Processes that are made, stalled and killed to order.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -40,6 +41,30 @@ pub(crate) unsafe fn fork_to(child: impl FnOnce() -> i32) -> Result<Pid, Errno> 
 pub(crate) fn die_with(parent: Pid) -> Result<(), Errno> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH) }
+}
+
+/// How a process's first thread has spent its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// It runs, or would if a processor were free.
+    pub(crate) is_running: bool,
+    /// On a processor.
+    pub(crate) ran: Duration,
+    /// Without one, though it could have run.
+    pub(crate) waited: Duration,
+}
+
+/// `/proc/PID/schedstat` and `stat`, or `None` where `/proc` can't tell.
+pub(crate) fn times(pid: Pid) -> Option<Times> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let state = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    let spent = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    let mut nanos = spent.split_ascii_whitespace().map(|field| field.parse().map(Duration::from_nanos));
+    let (ran, waited) = (nanos.next()?.ok()?, nanos.next()?.ok()?);
+    Some(Times { is_running: state == "R", ran, waited })
 }
 
 /// `sched_setaffinity`: keeps the calling thread, and those that it starts, on the first of its processors.
