@@ -7,10 +7,11 @@ mod lock_word;
 #[path = "../../examples/contend/seqlock.rs"]
 mod seqlock;
 
-use std::process::Command;
 use std::time::Duration;
 
 use pshared::contend::{Contest, Problem, Subject};
+
+use crate::example::Example;
 
 /// More than any of them takes.
 const PLANS: u64 = 20_000;
@@ -68,15 +69,13 @@ fn a_lock_word_with_an_owner_passes() {
 /// The example is a program without tests: it comes back to its `main`.
 #[test]
 fn a_program_without_tests_runs_contests_too() {
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.parent().unwrap().parent().unwrap().join("examples/contend");
-    let run = |arguments: &[&str]| Command::new(&example).args(arguments).output().unwrap();
-
-    let output = run(&["counter", "--repaired", "--plans", "20"]);
+    static CONTEND: Example = Example::new("contend");
+    const NO_FILES: &[&str] = &[];
+    let output = CONTEND.run(&["counter", "--repaired", "--plans", "20"], NO_FILES);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("20 plans: "));
 
-    let output = run(&["counter"]);
+    let output = CONTEND.run(&["counter"], NO_FILES);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("schedule, all started together"), "{text}");

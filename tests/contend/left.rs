@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use proptest::prelude::*;
 use pshared::contend::{Contest, Problem, Subject};
 
-use crate::support::state::wait_until;
+use crate::state::wait_until;
 
 /// Each worker leaves a file of its process's number in the directory, and sleeps if it is told to.
 struct Signing {

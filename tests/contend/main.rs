@@ -6,5 +6,11 @@ mod options;
 mod reported;
 mod upheld;
 
-#[path = "../support/mod.rs"]
-mod support;
+#[path = "../support/example.rs"]
+mod example;
+#[path = "../support/state.rs"]
+#[allow(dead_code, reason = "these tests don't use all of it")]
+mod state;
+#[path = "../support/watchdog.rs"]
+#[allow(dead_code, reason = "these tests don't use all of it")]
+mod watchdog;
