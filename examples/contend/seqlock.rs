@@ -97,7 +97,7 @@ impl Words {
             let before = self.sequence.load(Ordering::Acquire);
             let words = std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
                 return words;
             }
             std::hint::spin_loop();

@@ -16,7 +16,7 @@ enum Wrong {
     Panics,
     Exits,
     Aborts,
-    AnswersWrong,
+    Answers1000,
     MissesOne,
     InvariantIsViolated,
     StateHangs,
@@ -62,7 +62,7 @@ impl Subject for Wrong {
             Wrong::Panics => panic!("the count is {TOO_MANY}"),
             Wrong::Exits => std::process::exit(0),
             Wrong::Aborts => std::process::abort(),
-            Wrong::AnswersWrong => 1000,
+            Wrong::Answers1000 => 1000,
             _ => before,
         }
     }
@@ -144,7 +144,7 @@ fn a_process_that_ends_by_itself_is_reported() {
 
 #[test]
 fn a_wrong_answer_is_reported() {
-    let failure = failure(Wrong::AnswersWrong);
+    let failure = failure(Wrong::Answers1000);
     assert_eq!(failure.problem, Problem::WrongAnswers, "{failure}");
     assert!(failure.schedule.to_string().contains("→ 1000"), "{failure}");
     assert_eq!(failure.schedule.operations(), 3, "shrunk as far as it goes: {failure}");
@@ -224,12 +224,73 @@ fn a_lost_permit_is_reported() {
     assert!(failure.schedule.to_string().contains("killed"), "{error}");
 }
 
+/// A value that readers are shown only when somebody has read it before.
+#[repr(C)]
+#[derive(ShmSafe)]
+struct Late {
+    written: AtomicU64,
+    shown: AtomicU64,
+}
+
+struct ReadingLate;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Write,
+    Read,
+}
+
+impl Subject for ReadingLate {
+    type Shared = Late;
+    type Op = Op;
+    type Answer = u64;
+    type Model = u64;
+
+    fn create(&self) -> pshared::Result<Late> {
+        Ok(Late { written: AtomicU64::new(0), shown: AtomicU64::new(0) })
+    }
+
+    fn ops(&self) -> impl Strategy<Value = Op> {
+        prop_oneof![Just(Op::Write), Just(Op::Read)]
+    }
+
+    fn run(&self, late: &Late, op: &Op) -> u64 {
+        match op {
+            Op::Write => late.written.store(1, Ordering::SeqCst),
+            Op::Read => return late.shown.swap(late.written.load(Ordering::SeqCst), Ordering::SeqCst),
+        }
+        1
+    }
+
+    fn model(&self) -> u64 {
+        0
+    }
+
+    fn apply(&self, value: &mut u64, op: &Op) -> u64 {
+        if let Op::Write = op {
+            *value = 1;
+        }
+        *value
+    }
+
+    fn state(&self, late: &Late) -> u64 {
+        late.written.load(Ordering::SeqCst)
+    }
+}
+
+#[test]
+fn an_answer_that_only_an_order_against_time_would_give_is_wrong() {
+    // One operation each, so that the order within a process says nothing.
+    let contest = Contest::new(ReadingLate).kill_rate(0.0).operations(1..=1).processes(2..=2).plans(2000);
+    let error = contest.shrink_for(Duration::from_secs(1)).run().unwrap_err();
+    let failure = error.failure().expect("a failure");
+    assert_eq!(failure.problem, Problem::WrongAnswers, "{error}");
+}
+
 /// The lines of a schedule, without what came of them.
 fn planned(schedule: &str) -> Vec<String> {
-    schedule
-        .lines()
-        .map(|line| line.split("   ").filter(|part| !part.is_empty()).next().unwrap_or("").to_owned())
-        .collect()
+    let of_line = |line: &str| line.split("   →").next().and_then(|line| line.split("   (").next()).map(str::to_owned);
+    schedule.lines().filter_map(of_line).collect()
 }
 
 #[test]
@@ -244,7 +305,7 @@ fn a_failing_schedule_runs_again_from_its_token() {
 
 #[test]
 fn a_token_replays_nothing_where_nothing_is_wrong_any_more() {
-    let first = failure(Wrong::AnswersWrong);
+    let first = failure(Wrong::Answers1000);
     let report = contest(Wrong::Nothing).replay(&first.replay).run().unwrap();
     assert!(report.plans > 1, "the one plan, again and again: {report}");
 }
@@ -254,7 +315,7 @@ fn a_failing_schedule_runs_again_as_its_message_says() {
     const TEST: &str = "reported::a_failing_schedule_runs_again_as_its_message_says";
     const INNER: &str = "PSHARED_TEST_CONTEND_INNER";
     if std::env::var_os(INNER).is_some() {
-        contest(Wrong::AnswersWrong).passes();
+        contest(Wrong::Answers1000).passes();
         return;
     }
     let first = {
@@ -288,8 +349,8 @@ fn schedule_in(text: &str) -> String {
 
 #[test]
 fn the_same_seed_makes_the_same_plans() {
-    let first = contest(Wrong::AnswersWrong).seed(7).shrink_for(Duration::ZERO).run().unwrap_err();
-    let again = contest(Wrong::AnswersWrong).seed(7).shrink_for(Duration::ZERO).run().unwrap_err();
+    let first = contest(Wrong::Answers1000).seed(7).shrink_for(Duration::ZERO).run().unwrap_err();
+    let again = contest(Wrong::Answers1000).seed(7).shrink_for(Duration::ZERO).run().unwrap_err();
     let planned_in = |error: &Error| planned(&error.failure().unwrap().schedule.to_string());
     assert_eq!(planned_in(&first), planned_in(&again));
     assert_eq!(first.failure().unwrap().report.seed, 7);
@@ -299,6 +360,6 @@ fn the_same_seed_makes_the_same_plans() {
 fn contests_of_one_test_are_told_apart() {
     assert!(contest(Wrong::Panics).shrink_for(Duration::ZERO).run().is_err());
     assert_eq!(contest(Wrong::Nothing).plans(7).run().unwrap().plans, 7);
-    let error = contest(Wrong::AnswersWrong).shrink_for(Duration::ZERO).run().unwrap_err();
+    let error = contest(Wrong::Answers1000).shrink_for(Duration::ZERO).run().unwrap_err();
     assert_eq!(error.failure().unwrap().problem, Problem::WrongAnswers);
 }
