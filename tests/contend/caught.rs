@@ -42,7 +42,7 @@ fn a_counter_that_is_looked_at_first_is_caught_between_threads_and_on_one_core()
 
 #[test]
 fn a_counter_that_is_changed_in_one_step_passes() {
-    counter::repaired().passes();
+    counter::repaired().plans(100).passes();
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_seqlock_without_its_first_fence_is_caught() {
 
 #[test]
 fn a_seqlock_with_both_fences_passes() {
-    seqlock::repaired().passes();
+    seqlock::repaired().plans(100).passes();
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_lock_word_without_owner_is_caught() {
 
 #[test]
 fn a_lock_word_with_an_owner_passes() {
-    lock_word::repaired().passes();
+    lock_word::repaired().plans(100).passes();
 }
 
 /// The example is a program without tests: it comes back to its `main`.

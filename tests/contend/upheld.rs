@@ -34,7 +34,7 @@ on_every_backend! {
 }
 
 fn contest<S: Subject>(subject: S) -> Contest<S> {
-    Contest::new(subject).plans(40).kill_rate(0.4).operations(1..=5).kill_within(Duration::from_micros(50))
+    Contest::new(subject).plans(25).kill_rate(0.4).operations(1..=5).kill_within(Duration::from_micros(50))
 }
 
 /// Counts twice, so that a death between the two shows; who recovers makes them equal again.
