@@ -30,6 +30,7 @@ const NAMED: usize = 4;
 
 struct Search<'a, S: Subject> {
     subject: &'a S,
+    history: &'a History,
     plan: &'a Plan<S::Op>,
     seen: Vec<Vec<Seen>>,
     found: S::Model,
@@ -45,7 +46,7 @@ pub(super) fn judge<S: Subject>(subject: &S, plan: &Plan<S::Op>, history: &Histo
     let seen_by = |worker: usize| (0..plan.workers[worker].steps.len()).map(move |at| history.seen(worker, at));
     let began = |seen: &Seen| *seen != Seen::Nothing;
     let seen = (0..plan.workers.len()).map(|worker| seen_by(worker).take_while(began).collect()).collect();
-    let mut search = Search { subject, plan, seen, found, tried: HashMap::new(), ends: Vec::new(), asked: 0 };
+    let mut search = Search { subject, history, plan, seen, found, tried: HashMap::new(), ends: Vec::new(), asked: 0 };
     if search.go_on(&mut vec![0; plan.workers.len()], subject.model()) {
         return Verdict::Good;
     }
@@ -89,6 +90,7 @@ impl<S: Subject> Search<'_, S> {
             }
             let op = &self.plan.workers[worker].steps[done[worker]].op;
             self.asked += 1;
+            self.history.now(); // so that it doesn't look like a hang
             if self.asked > PATIENCE {
                 return false;
             }

@@ -236,6 +236,9 @@ fn in_threads(all: usize, one: &(impl Fn(usize) -> i32 + Sync)) -> i32 {
     })
 }
 
+/// Enough for the longest plan.
+const STACK: usize = 64 << 20;
+
 /// The process that looks at what is left, and what it says.
 fn verdict<S: Subject>(
     subject: &S,
@@ -256,10 +259,17 @@ fn verdict<S: Subject>(
         };
         i32::from(say(&writer, &verdict).is_err())
     };
+    // The search goes as deep as the plan is long.
+    let look = || {
+        std::thread::scope(|scope| {
+            let looking = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, look);
+            looking.map_or(1, |looking| looking.join().unwrap_or(process::PANICKED))
+        })
+    };
     let mut children = Children { each: vec![(None, start(look)?)] };
     drop(writer);
     let mut said = Vec::new();
-    match watch(&reader, &mut said, options.deadline, &children, || Some(0))? {
+    match watch(&reader, &mut said, options.deadline, &children, || Some(history.progress()))? {
         Watched::Ended => {}
         Watched::Hung | Watched::Panicked => {
             let who = vec!["all workers at their end, invariants() or state()".into()];

@@ -67,6 +67,11 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// How much longer than the deadline is enough for processes that are never given a processor.
 const AT_MOST: u32 = 10;
 
+/// How long a run of a plan may take in which nothing goes on: of its workers, and of who looks at what they left.
+pub(super) fn longest(deadline: Duration) -> Duration {
+    deadline * AT_MOST * 2
+}
+
 /// Waits until the last process that has the other end of `reader` is gone, or `progress` stays the same for as long as
 /// `deadline`, or is `None`. What they write goes to `said`.
 pub(super) fn watch(

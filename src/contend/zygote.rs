@@ -21,6 +21,7 @@ use super::contest::{Contest, Options};
 use super::hunt::Hunt;
 use super::report::{Error, Report};
 use super::token::Token;
+use super::watch::longest;
 use crate::sys::process;
 
 /// Set in a zygote: which contest of its test it is for, counted from 0, and who started it.
@@ -53,7 +54,7 @@ pub(super) fn run<S: Subject>(contest: &Contest<S>) -> Outcome {
     };
     let outcome = match std::env::var(ZYGOTE) {
         Ok(zygote) => in_the_zygote(&zygote, &test, number, &contest.subject, &options),
-        Err(_) => start(&test, number),
+        Err(_) => start(&test, number, &options),
     };
     let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(slot) = before.get_mut(&test.arguments).and_then(|before| before.get_mut(number)) {
@@ -126,7 +127,7 @@ impl Test {
 
 // The process that waits.
 
-/// How long the zygote may say nothing, above the deadlines that it keeps itself.
+/// How long the zygote may say nothing, besides one run of a plan.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// The zygote; dropped, it is killed.
@@ -140,10 +141,10 @@ impl Drop for Zygote {
     }
 }
 
-fn start(test: &Test, number: usize) -> Outcome {
+fn start(test: &Test, number: usize, options: &Options) -> Outcome {
     let system = |call| move |error: std::io::Error| Error::system(call, error);
     let (ours, theirs) = UnixStream::pair().map_err(system("socketpair"))?;
-    ours.set_read_timeout(Some(SILENCE)).map_err(system("setsockopt"))?;
+    ours.set_read_timeout(Some(SILENCE + longest(options.deadline))).map_err(system("setsockopt"))?;
     let program = std::env::current_exe().map_err(system("readlink of /proc/self/exe"))?;
     let mut command = Command::new(program);
     command

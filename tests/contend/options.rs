@@ -113,6 +113,13 @@ fn numbers_of_processes_and_operations_are_kept() {
 }
 
 #[test]
+fn the_largest_plans_come_to_a_verdict() {
+    let contest = Contest::new(Visiting).plans(2).kill_rate(0.0).pauses(Duration::ZERO);
+    let report = contest.processes(16..=16).operations(64..=64).run().unwrap();
+    assert_eq!((report.operations, report.undecided), (2048, 0), "{report}");
+}
+
+#[test]
 fn threads_do_the_same_and_nobody_is_killed() {
     let report = Contest::new(Visiting).plans(50).threads().run().unwrap();
     assert_eq!((report.plans, report.kills), (50, 0), "{report}");
