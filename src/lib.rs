@@ -6,6 +6,8 @@ pub mod backend;
 mod barrier;
 mod cell;
 mod condvar;
+#[cfg(feature = "contend")]
+pub mod contend;
 mod data;
 mod deadline;
 mod error;

@@ -8,11 +8,15 @@ pub(crate) mod machine;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod namespace;
+#[cfg(feature = "contend")]
+pub(crate) mod process;
 pub(crate) mod pthread;
 pub(crate) mod robust_list;
 pub(crate) mod self_memory;
 pub(crate) mod sem;
 pub(crate) mod socket;
+#[cfg(feature = "contend")]
+pub(crate) mod step;
 pub(crate) mod sysv;
 pub(crate) mod sysv_sem;
 pub(crate) mod thread;

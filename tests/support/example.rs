@@ -61,6 +61,8 @@ impl Example {
                 let built = Command::new(cargo)
                     .args(["build", "--quiet", "--example", self.name, "--profile", profile, "--target-dir"])
                     .arg(target_dir)
+                    // As the test itself, lest everything is built twice.
+                    .args(cfg!(feature = "contend").then_some("--features=contend"))
                     .current_dir(env!("CARGO_MANIFEST_DIR"))
                     .status();
                 assert!(built.unwrap().success());
