@@ -1,4 +1,4 @@
-"""The kernel and SIGKILL, for exhaustive models of the protocols in src/backend/futex.
+"""The kernel and SIGKILL, for exhaustive models of the protocols in src/backend/futex and src/backend/watched.
 
 A model is a Program: a few threads, each in a process of its own, each a state machine whose every step is one atomic
 access or one system call. `explore` goes through every interleaving of the steps, with a kill after any of them, and
@@ -22,8 +22,9 @@ is a tuple (name of a step, arguments...).
 """
 
 import gc
-import sys
+import os
 from array import array
+from itertools import accumulate
 
 DONE, DEAD = ("done",), ("dead",)
 FREE = (None, False, False)
@@ -46,17 +47,19 @@ class World:
         new.asleep, new.woken, new.at, new.kills = self.asleep[:], self.woken[:], self.at[:], self.kills
         return new
 
+    # Where a frozen one has what: all in one row, which is faster to hash than rows in a row.
+    places = ()
+
     def freeze(self):
-        return (
-            tuple(self.words), tuple(self.next), tuple(self.head), tuple(self.pending),
-            tuple(self.asleep), tuple(self.woken), tuple(self.at), self.kills,
-        )
+        return (*self.words, *self.next, *self.head, *self.pending, *self.asleep, *self.woken, *self.at, self.kills)
 
     @staticmethod
     def thaw(frozen):
         new = World.__new__(World)
-        new.words, new.next, new.head, new.pending, new.asleep, new.woken, new.at = map(list, frozen[:7])
-        new.kills = frozen[7]
+        words, next, head, pending, asleep, woken, at = World.places
+        new.words, new.next, new.head = list(frozen[:words]), list(frozen[words:next]), list(frozen[next:head])
+        new.pending, new.asleep = list(frozen[head:pending]), list(frozen[pending:asleep])
+        new.woken, new.at, new.kills = list(frozen[asleep:woken]), list(frozen[woken:at]), frozen[at]
         return new
 
     def link(self, me, word):
@@ -109,6 +112,8 @@ class Program:
     old_kernel = False
     # Whether "woken" comes with the words that wake-ups came through.
     tells = False
+    # Whether there is any handler.
+    interrupted = False
     # Whether the kernel finds the list of a thread that dies.
     marked = True
 
@@ -197,10 +202,20 @@ def moves(program, world):
     """Every step that can come next, as (label, world)."""
     for me in range(program.threads):
         place = world.at[me]
-        if place in (DONE, DEAD):
+        name = place[0]
+        if name == "done" or name == "dead":
+            continue
+        if name[0] != "$" and not program.interrupted:
+            # As below, without the ways round: most steps are such.
+            new = world.copy()
+            result = getattr(program, name)(new, me, *place[1:])
+            for after, then in result if isinstance(result, list) else ((new, result),):
+                if then is not None:
+                    after.at[me] = then
+                    yield f"{me} {name}", after
             continue
         handler = program.handler(world, me)
-        if handler and place[0] != "$handler":
+        if handler and name != "$handler":
             new = world.copy()
             if place[0] in ("$queue", "$asleep"):  # the call ends, and not without a wake-up that it has got
                 place = place[-2] + ("woken" if new.woken[me] else "interrupted",)
@@ -263,9 +278,11 @@ class Verdict:
         self.states, self.problem, self.trace = states, problem, trace
 
 
-def explore(program, kills, limit=3_000_000):
-    # Nothing here is a cycle, and looking for cycles among millions of tuples takes a fifth of the time.
-    gc.disable()
+LIMIT_OF_STATES = 3_000_000
+KILL = "KILL"
+
+
+def start_of(program, kills):
     start = World.__new__(World)
     start.words = list(program.words())
     start.next = [None] * program.locks
@@ -274,80 +291,123 @@ def explore(program, kills, limit=3_000_000):
     start.asleep, start.woken = [()] * program.threads, [()] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
+    rows = (start.words, start.next, start.head, start.pending, start.asleep, start.woken, start.at)
+    World.places = tuple(accumulate(map(len, rows)))
+    return start
 
-    states = [start.freeze()]
-    number = {states[0]: 0}
-    parent, label = array("l", [-1]), [""]
-    sources, targets = array("l"), array("l")  # the moves that aren't kills
-    ended = array("l")
 
-    def trace(at):
-        steps = []
-        while parent[at] >= 0:
-            steps.append(label[at])
-            at = parent[at]
-        return steps[::-1]
+def may_end(program, world):
+    return all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world)
 
-    def reach(frozen, by, at):
-        found = number.setdefault(frozen, len(states))
-        if found == len(states):
-            states.append(frozen)
-            parent.append(at)
-            label.append(by)
-        return found
 
-    at = 0
-    while at < len(states):
-        world = World.thaw(states[at])
+def deaths(program, world):
+    """Every kill that can come next, as (label, world)."""
+    if world.kills:
+        for me, place in enumerate(world.at):
+            if place not in (DONE, DEAD) and program.may_be_killed(world, me):
+                for new in die(program, world, me):
+                    new.kills -= 1
+                    yield f"{KILL} {me}", new
+
+
+def hang(world):
+    waiting = [t for t, place in enumerate(world.at) if place not in (DONE, DEAD)]
+    return f"hang: {waiting} can't come to an end, words {world.words}"
+
+
+def explore(program, kills):
+    """Depth first, deaths before all else: what is wrong is found early. A hang is a set of states that lead to each other and
+    to no end, and nowhere else: known as soon as the set is complete (Tarjan's strongly connected components, of the moves;
+    no way leads back from a death, and that somebody's death would end a hang is no end)."""
+    # Nothing here is a cycle, and looking for cycles among millions of tuples takes a fifth of the time.
+    gc.disable()
+    number = {}
+    low, is_open, good = array("l"), bytearray(), bytearray()
+    begun = []  # the states of sets that aren't complete, and the way to where the search is
+    path = []
+
+    def visit(frozen, by):
+        """Begins with a state; says what is wrong with it."""
+        at = number[frozen] = len(low)
+        low.append(at)
+        is_open.append(1)
+        begun.append((at, frozen))
+        world = World.thaw(frozen)
+        good.append(may_end(program, world))
         problem = program.wrong(world)
         if problem:
-            return Verdict(len(states), problem, trace(at))
-        if all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world):
-            ended.append(at)
-        for by, new in moves(program, world):
-            sources.append(at)
-            targets.append(reach(new.freeze(), by, at))
-        if world.kills:
-            for me, place in enumerate(world.at):
-                if place not in (DONE, DEAD) and program.may_be_killed(world, me):
-                    for new in die(program, world, me):
-                        new.kills -= 1
-                        reach(new.freeze(), f"KILL {me}", at)
-        if len(states) > limit:
-            return Verdict(len(states), f"no verdict after {limit} states", [])
-        at += 1
+            path.append((at, iter(()), by))
+            return problem
+        rest = [(by, new.freeze()) for by, new in deaths(program, world)]
+        rest += [(by, new.freeze()) for by, new in moves(program, world)]
+        path.append((at, iter(rest), by))
+        return None
 
-    stuck = first_without_end(len(states), sources, targets, ended)
-    if stuck is not None:
-        world = World.thaw(states[stuck])
-        waiting = [t for t, place in enumerate(world.at) if place not in (DONE, DEAD)]
-        return Verdict(len(states), f"hang: {waiting} can't come to an end, words {world.words}", trace(stuck))
-    return Verdict(len(states), None, [])
+    def verdict(problem):
+        return Verdict(len(low), problem, [by for _, _, by in path[1:]])
+
+    problem = visit(start_of(program, kills).freeze(), "")
+    while path:
+        if problem:
+            return verdict(problem)
+        if len(low) > LIMIT_OF_STATES:
+            return Verdict(len(low), f"no verdict after {LIMIT_OF_STATES} states", [])
+        at, rest, came_by = path[-1]
+        for by, frozen in rest:
+            found = number.get(frozen)
+            if found is None:
+                problem = visit(frozen, by)
+                break
+            if by.startswith(KILL):
+                continue
+            if not is_open[found]:
+                good[at] = 1  # or the search would have ended there
+            elif found < low[at]:
+                low[at] = found
+        else:
+            if low[at] == at:
+                ends = False
+                while True:
+                    last, frozen = begun.pop()
+                    is_open[last] = 0
+                    ends = ends or good[last]
+                    if last == at:
+                        break
+                if not ends:
+                    return verdict(hang(World.thaw(frozen)))
+                good[at] = 1
+            path.pop()
+            if path and not came_by.startswith(KILL):
+                before = path[-1][0]
+                low[before] = min(low[before], low[at])
+                good[before] |= good[at]
+    return verdict(None)
 
 
-def first_without_end(count, sources, targets, ended):
-    """The first state from which no end can be reached, going backwards from all ends."""
-    starts = array("l", bytes(8 * (count + 1)))
-    for target in targets:
-        starts[target + 1] += 1
-    for i in range(count):
-        starts[i + 1] += starts[i]
-    into, fill = array("l", bytes(8 * len(targets))), starts[:]
-    for source, target in zip(sources, targets):
-        into[fill[target]] = source
-        fill[target] += 1
-    good = bytearray(count)
-    todo = list(ended)
-    for state in todo:
-        good[state] = 1
-    while todo:
-        state = todo.pop()
-        for source in into[starts[state]:starts[state + 1]]:
-            if not good[source]:
-                good[source] = 1
-                todo.append(source)
-    found = good.find(0)
-    return None if found < 0 else found
+def shortest_trace(program, kills, problem):
+    """What leads to the problem in the fewest steps; for a hang, to the state that was found."""
+    start = start_of(program, kills).freeze()
+    states, parent, label, known = [start], array("l", [-1]), [""], {start}
+    for at, frozen in enumerate(states):
+        world = World.thaw(frozen)
+        wrong = program.wrong(world)
+        if wrong and wrong != problem:
+            continue
+        if problem in (wrong, hang(world)):
+            steps = []
+            while parent[at] >= 0:
+                steps.append(label[at])
+                at = parent[at]
+            return steps[::-1]
+        for step in (moves, deaths):
+            for by, new in step(program, world):
+                frozen = new.freeze()
+                if frozen not in known:
+                    known.add(frozen)
+                    states.append(frozen)
+                    parent.append(at)
+                    label.append(by)
+    return []
 
 
 class Report:
@@ -360,8 +420,8 @@ class Report:
         self.check(name, program, kills, None)
 
     def long(self, name, program, kills):
-        """What takes minutes, and is only run when asked for."""
-        if "--long" in sys.argv:
+        """What takes long, and is only run when asked for: PSHARED_MODELS=full."""
+        if os.environ.get("PSHARED_MODELS") == "full":
             self.holds(name, program, kills)
 
     def fails(self, name, program, kills, problem):
@@ -376,7 +436,7 @@ class Report:
         print(f"{'as expected' if fine else 'SURPRISE   '} | {name} | kills {kills} | {verdict.states} states | {said}", flush=True)
         if not fine:
             self.surprises += 1
-            for step in verdict.trace:
+            for step in shortest_trace(program, kills, found) if found else verdict.trace:
                 print(f"                {step}")
 
     def exit(self):
