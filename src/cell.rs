@@ -33,6 +33,9 @@ use safe::ShmSafe;
 /// How long attaching waits for a creator that is at work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So much is read of a table of fields that isn't this build's, in bytes: whatever it says of its length.
+const LONGEST_TABLE: usize = 1 << 16;
+
 /// How often attaching looks again at an unfinished cell that nobody is at work on.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -432,7 +435,7 @@ impl<T: ShmSafe> Place<T> {
         if at.checked_add(len)? > self.len {
             return None;
         }
-        let mut bytes = vec![0_u8; len];
+        let mut bytes = vec![0_u8; len.min(LONGEST_TABLE)];
         for (i, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: within the memory, checked above; others may be writing, hence volatile.
             *byte = unsafe { self.cell.as_ptr().cast::<u8>().add(at + i).read_volatile() };

@@ -16,7 +16,7 @@ use pshared::{Cause, Shm};
 use crate::scene::{
     Locks, OWNER_DIED, WAITERS, alone, anonymous, create, die, fork, is_marked, open, recover, until, use_up,
 };
-use crate::scribbled::Random;
+use crate::support::random::Random;
 use crate::stepped::{Stepped, Stop};
 use crate::support::place::{Place, Scratch};
 
