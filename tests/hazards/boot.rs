@@ -16,9 +16,9 @@ use pshared::{Cause, Shm};
 use crate::scene::{
     Locks, OWNER_DIED, WAITERS, alone, anonymous, create, die, fork, is_marked, open, recover, until, use_up,
 };
-use crate::support::random::Random;
 use crate::stepped::{Stepped, Stop};
 use crate::support::place::{Place, Scratch};
+use crate::support::random::Random;
 
 // Where the header has what an earlier boot leaves, in bytes.
 const BOOT: Range<usize> = 48..64;

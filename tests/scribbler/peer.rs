@@ -12,6 +12,8 @@ pub struct Peer<'a> {
     pub random: Random,
     pub bytes: &'a [AtomicU8],
     pub well: &'a [u8],
+    /// Words of eight bytes that it leaves alone.
+    pub spared: Vec<usize>,
     /// Thread ids.
     pub ids: Vec<u32>,
     /// Addresses.
@@ -44,11 +46,17 @@ impl Peer<'_> {
         self.bytes[at..end].iter().zip(&self.well[at..end]).for_each(|(byte, was)| byte.store(*was, SeqCst));
     }
 
+    fn store(&self, at: usize, byte: u8) {
+        if !self.spared.contains(&(at & !7)) {
+            self.bytes[at].store(byte, SeqCst);
+        }
+    }
+
     fn scribble(&self) {
         let random = &self.random;
         let id = random.of(&self.ids) | random.of(&[0, 0, WAITERS, OWNER_DIED]);
         match random.below(8) {
-            0 => self.bytes[random.below(self.bytes.len())].store(random.next() as u8, SeqCst),
+            0 => self.store(random.below(self.bytes.len()), random.next() as u8),
             1 => self.write(8, |was| (was ^ 1 << random.below(64)).to_ne_bytes().to_vec()),
             2 | 3 => {
                 let any = random.next() as u32;
@@ -65,12 +73,12 @@ impl Peer<'_> {
                 // What one lock says of itself, to another.
                 let (from, to) = (random.below(self.bytes.len()) & !7, random.below(self.bytes.len()) & !7);
                 let len = random.of(&[8, 40, 64]).min(self.bytes.len() - from.max(to));
-                (0..len).for_each(|i| self.bytes[to + i].store(self.bytes[from + i].load(Relaxed), SeqCst));
+                (0..len).for_each(|i| self.store(to + i, self.bytes[from + i].load(Relaxed)));
             }
             _ => {
                 let (at, len) = (random.below(self.bytes.len()), random.of(&[2, 16, 100]));
                 let end = self.bytes.len().min(at + len);
-                self.bytes[at..end].iter().for_each(|byte| byte.store(random.next() as u8, SeqCst));
+                (at..end).for_each(|at| self.store(at, random.next() as u8));
             }
         }
     }
@@ -80,6 +88,6 @@ impl Peer<'_> {
         let at = self.random.below(self.bytes.len() / 8) * 8 + if len == 4 { self.random.below(2) * 4 } else { 0 };
         let was: Vec<u8> = self.bytes[at & !7..][..8].iter().map(|byte| byte.load(Relaxed)).collect();
         let new = what(u64::from_ne_bytes(was.try_into().unwrap()));
-        self.bytes[at..].iter().zip(new).for_each(|(byte, new)| byte.store(new, SeqCst));
+        new.into_iter().enumerate().for_each(|(i, new)| self.store(at + i, new));
     }
 }

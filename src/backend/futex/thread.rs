@@ -516,11 +516,7 @@ impl Thread {
 
     /// What stands in the link of the lock at `at`, or in the head's for the place after the newest.
     fn next_after(&self, at: usize) -> usize {
-        if at > self.held() {
-            self.head().next.get()
-        } else {
-            self.place(at).word().next()
-        }
+        if at > self.held() { self.head().next.get() } else { self.place(at).word().next() }
     }
 
     fn set_next_after(&self, at: usize, next: usize) {

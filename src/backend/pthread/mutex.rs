@@ -234,6 +234,62 @@ impl<const INHERITS: bool> Mutex<INHERITS> {
         let _ = self.mutex.word().fetch_update(Ordering::SeqCst, Ordering::Relaxed, leave);
     }
 
+    /// Waits until the lock is this thread's, which doesn't have it.
+    fn wait(&self, me: &Thread, identity: Identity, patience: Patience) -> Result<Acquired<Held>, Refused> {
+        let deadline = deadline_of(patience);
+        let before = me.first();
+        let mut spin = Spin::new(&self.estimate);
+        loop {
+            let word = self.mutex.word().load(Ordering::Relaxed);
+            let is_free = word == 0 || is_left(word);
+            let is_over = matches!(patience, Patience::None) || deadline.is_some_and(Deadline::has_passed);
+            // Who inherits a priority gives it by sleeping.
+            if !is_free && !is_over && !INHERITS && spin.pause() {
+                continue;
+            }
+            if INHERITS && !is_free && self.bury_if_gone(word) {
+                continue;
+            }
+            let until = if is_free || is_over { None } else { Some(Deadline::or_slice(deadline, SLICE)) };
+            if until.is_some() {
+                spin.failed();
+            }
+            if !self.mutex.is_whole(Self::PROTOCOL) {
+                return Err(self.repair());
+            }
+            match self.attempt(until)? {
+                locked @ (Locked::Clean | Locked::OwnerDied) => {
+                    if until.is_none() {
+                        spin.paid();
+                    }
+                    let died = locked == Locked::OwnerDied;
+                    let untold = self.owner.load(Ordering::Relaxed) & UNTOLD != 0;
+                    let held = self.taken(me, identity, before);
+                    if died {
+                        // Fails only where somebody scribbled over it.
+                        let _ = self.mutex.consistent();
+                    }
+                    return Ok(Acquired { held, owner_died: died || untold });
+                }
+                Locked::Own if self.bury_namesake(me, identity) => {}
+                Locked::Own => return Err(patience.refuse_own()),
+                Locked::GivenUp => self.revive(me),
+                Locked::Busy if is_over => {
+                    if me.may_ask(self) && self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst)) {
+                        continue;
+                    }
+                    return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
+                }
+                Locked::Busy => {
+                    if until.is_some() {
+                        self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst));
+                    }
+                    spin = Spin::new(&self.estimate);
+                }
+            }
+        }
+    }
+
     /// As long as `until`, or not at all.
     fn attempt(&self, until: Option<nix::sys::time::TimeSpec>) -> Result<Locked, Refused> {
         let (call, done) = match until {
@@ -279,61 +335,14 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
     fn lock(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
         thread::with(|me| {
             let identity = self.enter(me)?;
-            let deadline = deadline_of(patience);
             if me.has(self.on_the_list()) {
                 return Err(self.refuse_own(me, patience));
             }
-            let before = me.first();
-            let mut spin = Spin::new(&self.estimate);
-            loop {
-                let word = self.mutex.word().load(Ordering::Relaxed);
-                let is_free = word == 0 || is_left(word);
-                let is_over = matches!(patience, Patience::None) || deadline.is_some_and(Deadline::has_passed);
-                // Who inherits a priority gives it by sleeping.
-                if !is_free && !is_over && !INHERITS && spin.pause() {
-                    continue;
-                }
-                if INHERITS && !is_free && self.bury_if_gone(word) {
-                    continue;
-                }
-                let until = if is_free || is_over { None } else { Some(Deadline::or_slice(deadline, SLICE)) };
-                if until.is_some() {
-                    spin.failed();
-                }
-                if !self.mutex.is_whole(Self::PROTOCOL) {
-                    return Err(self.repair());
-                }
-                match self.attempt(until)? {
-                    locked @ (Locked::Clean | Locked::OwnerDied) => {
-                        if until.is_none() {
-                            spin.paid();
-                        }
-                        let died = locked == Locked::OwnerDied;
-                        let untold = self.owner.load(Ordering::Relaxed) & UNTOLD != 0;
-                        let held = self.taken(me, identity, before);
-                        if died {
-                            // Fails only where somebody scribbled over it.
-                            let _ = self.mutex.consistent();
-                        }
-                        return Ok(Acquired { held, owner_died: died || untold });
-                    }
-                    Locked::Own if self.bury_namesake(me, identity) => {}
-                    Locked::Own => return Err(patience.refuse_own()),
-                    Locked::GivenUp => self.revive(me),
-                    Locked::Busy if is_over => {
-                        if me.may_ask(self) && self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst)) {
-                            continue;
-                        }
-                        return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
-                    }
-                    Locked::Busy => {
-                        if until.is_some() {
-                            self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst));
-                        }
-                        spin = Spin::new(&self.estimate);
-                    }
-                }
+            let taken = self.wait(me, identity, patience);
+            if taken.is_err() {
+                me.clear_pending(); // glibc (up to 2.41 at least) leaves it there when the time is over
             }
+            taken
         })
     }
 

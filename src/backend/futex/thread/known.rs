@@ -100,7 +100,9 @@ fn is_unknown(errno: Errno) -> bool {
 fn lock_at(state: usize, at: usize) -> std::result::Result<usize, Errno> {
     let place = match at.checked_sub(1 + FEW) {
         None => state + offset_of!(Thread, few) + at * size_of::<Place>(),
-        Some(later) => self_memory::read_word(state + offset_of!(Thread, many))? + later.min(MANY - 1) * size_of::<Place>(),
+        Some(later) => {
+            self_memory::read_word(state + offset_of!(Thread, many))? + later.min(MANY - 1) * size_of::<Place>()
+        }
     };
     self_memory::read_word(place + offset_of!(Place, lock))
 }
