@@ -313,7 +313,19 @@ impl<T: ShmSafe> Place<T> {
                         // SAFETY: the state word is ours: everybody else waits for it.
                         unsafe { self.reset(Task { state, held: Some(held) }, &ours) }?;
                     }
+                    if started.elapsed() >= PATIENCE {
+                        return Err(self.not_ready(started)); // never taken back by anybody: scribbled over
+                    }
                     continue;
+                }
+                // Published after it was looked at, or scribbled over: what is published isn't blank.
+                Some(Difference::Blank) if state.is_ready() => {
+                    // SAFETY: as above.
+                    let found = unsafe { self.identity() };
+                    match found.difference(&ours) {
+                        Some(blank @ Difference::Blank) => return Err(self.refused(blank, &found)),
+                        _ => continue,
+                    }
                 }
                 None | Some(Difference::Blank | Difference::EarlierBoot) => {}
                 Some(difference) => return Err(self.refused(difference, &found)),
@@ -323,7 +335,8 @@ impl<T: ShmSafe> Place<T> {
                 state.leave_earlier_boot()?;
             }
             let task = match state.enter(patience) {
-                Ok(Entered::Ready) => continue,
+                Ok(Entered::Ready) if started.elapsed() < PATIENCE => continue,
+                Ok(Entered::Ready) => return Err(self.not_ready(started)), // now and again: somebody scribbles
                 Ok(Entered::Mine(held)) => Task { state, held: Some(held) },
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(_) => return Err(self.not_ready(started)),
