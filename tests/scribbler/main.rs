@@ -10,10 +10,16 @@ mod scene;
 mod support;
 
 mod allocated;
+#[path = "../../fuzz/bodies.rs"]
+mod bodies;
+mod corpus;
 mod everything;
 mod mutated;
 mod peer;
+mod robust;
 mod storm;
+#[cfg(target_env = "gnu")]
+mod threads;
 mod work;
 
 use support::claims::for_every_backend;

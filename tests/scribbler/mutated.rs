@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
 use pshared::backend::Backend;
 use pshared::backend::futex::Futex;
@@ -14,19 +13,12 @@ use pshared::region::Region;
 use pshared::{Error, Mutex, Shm, ShmSafe};
 
 use crate::allocated::largest_in;
+use crate::bodies::{HEADER, IDENTITY, check, hurry, use_up};
 use crate::everything::{Data, Everything, everything};
-use crate::scene::{alone, robust_list};
+use crate::scene::alone;
 use crate::support::place::Scratch;
 use crate::support::random::Random;
-use crate::work::{COUNTED, Keeping, UNTIMED, WAYS, use_somehow};
-
-/// How long a cell's header is, and the identity in it.
-const HEADER: usize = 128;
-const IDENTITY: usize = 72;
-
-/// Of a word that says who is at work: the part that is a thread's id, and what is above every id.
-const OWNER: u32 = (1 << 30) - 1;
-const ABOVE_EVERY_ID: u32 = 1 << 22;
+use crate::work::{UNTIMED, WAYS};
 
 /// No opening needs more memory at once.
 const MOST: usize = 1 << 20;
@@ -90,36 +82,8 @@ fn mutate(random: &Random, whole: &[u8], table_at: usize) -> Vec<u8> {
         let len = random.of(&[0, 1, IDENTITY, HEADER, table_at, whole.len() - 1, whole.len() + 1, whole.len() + 9999]);
         bytes.resize(if random.once_in(2) { len } else { random.below(2 * whole.len()) }, random.next() as u8);
     }
-    if bytes.len() >= HEADER {
-        hurry(random, &mut bytes);
-    }
+    hurry(random.next() as u32, &mut bytes);
     bytes
-}
-
-/// Who opens a cell waits for its creator, a second if that is gone and ten if it isn't: few of them are to be waited for,
-/// and none for a thread that does something else and happens to be named, or for somebody who might come.
-fn hurry(random: &Random, bytes: &mut [u8]) {
-    let state = &mut bytes[IDENTITY..IDENTITY + 4];
-    let word = u32::from_ne_bytes((&*state).try_into().unwrap());
-    if (1..ABOVE_EVERY_ID).contains(&(word & OWNER)) {
-        state.copy_from_slice(&(word ^ word & OWNER | random.of(&[0, ABOVE_EVERY_ID, OWNER])).to_ne_bytes());
-    }
-    if bytes[..8] == [0; 8] {
-        bytes[0] = 1;
-    }
-}
-
-/// What opening said is an error that belongs there, and says what differs.
-fn check(error: &Error) {
-    let told = error.to_string();
-    assert!(told.len() < 4000, "{} bytes of message", told.len());
-    match error {
-        Error::Mismatch(_) => assert!(told.contains("pshared-test-"), "{told}"),
-        Error::PidNamespace { .. } | Error::Corrupted { .. } | Error::BadMemory { .. } => {}
-        // No memory of no length is mapped; a word that names another living thread is waited for.
-        Error::Unsupported { .. } | Error::Os { .. } | Error::NotReady { .. } => {}
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Opens `count` cells that were changed; says how many of them worked.
@@ -142,17 +106,8 @@ fn mutated<B: Backend>(random: &Random, count: usize) -> usize {
             Err(error) => check(&error),
             Ok(cell) => {
                 worked += 1;
-                let mut kept: Keeping<'_> = Vec::new();
-                for _ in 0..8 {
-                    let way = UNTIMED + random.below(WAYS - UNTIMED);
-                    if !COUNTED.contains(&way) {
-                        use_somehow(way, Duration::ZERO, random, &cell, &mut kept);
-                    }
-                }
-                while !kept.is_empty() {
-                    drop(kept.swap_remove(random.below(kept.len())));
-                }
-                assert_eq!(robust_list(), (vec![], 0), "everything was given back");
+                let ways = (0..8).map(|_| UNTIMED + random.below(WAYS - UNTIMED));
+                use_up(ways, random, &cell);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! A peer scribbles over all of a region while others use what is in it: no crash, no write outside, every call returns.
 
-use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,8 +10,10 @@ use pshared::ShmCell;
 use pshared::backend::Backend;
 use pshared::region::{Anonymous, Region};
 
+use crate::bodies::robust_head;
 use crate::everything::{Data, Everything, ROOM, everything};
 use crate::peer::Peer;
+use crate::robust::Robust;
 use crate::scene::{alone, fork, until};
 use crate::support::fenced::Fenced;
 use crate::support::random::Random;
@@ -51,48 +52,6 @@ fn told() -> &'static Told {
     unsafe { at.as_ref() }
 }
 
-/// A robust mutex of libc's, for this process alone.
-struct Robust(Box<MaybeUninit<libc::pthread_mutex_t>>);
-
-impl Robust {
-    fn new() -> Robust {
-        let mut mutex = Box::new(MaybeUninit::uninit());
-        let mut attributes = MaybeUninit::uninit();
-        let at = attributes.as_mut_ptr();
-        // SAFETY: initialised first; the mutex stays in its box.
-        let done = unsafe {
-            [
-                libc::pthread_mutexattr_init(at),
-                libc::pthread_mutexattr_setrobust(at, libc::PTHREAD_MUTEX_ROBUST),
-                libc::pthread_mutex_init(mutex.as_mut_ptr(), at),
-                libc::pthread_mutexattr_destroy(at),
-            ]
-        };
-        assert_eq!(done, [0; 4]);
-        Robust(mutex)
-    }
-
-    /// Takes it and gives it back.
-    fn use_up(&mut self) {
-        let mutex = self.0.as_mut_ptr();
-        // SAFETY: initialised in `new`, and used by this thread only.
-        let done = unsafe { [libc::pthread_mutex_lock(mutex), libc::pthread_mutex_unlock(mutex)] };
-        assert_eq!(done, [0; 2]);
-    }
-}
-
-/// The first entry of this thread's robust list, and the pending one: what stands in its own memory. The links behind may be
-/// scribbled over, for a lock that counts its guards stays there if its count was ([`COUNTED`](crate::work::COUNTED)).
-fn robust_head() -> (Option<usize>, usize) {
-    let (mut head, mut len) = (std::ptr::null::<[usize; 3]>(), 0_usize);
-    // SAFETY: two places for the results.
-    let done = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut head, &raw mut len) };
-    assert_eq!((done, len), (0, size_of::<[usize; 3]>()));
-    // SAFETY: libc's head, which lives as long as the thread.
-    let [first, _, pending] = unsafe { head.read_volatile() };
-    (Some(first & !1).filter(|first| *first != head.addr()), pending)
-}
-
 /// One thread: takes up to six things, in any way, and gives them back in any order.
 fn work<B: Backend>(random: &Random, number: usize, told: &Told, fenced: &Fenced, cell: &Everything<B>) {
     let mut robust = Robust::new();
@@ -126,6 +85,7 @@ fn work<B: Backend>(random: &Random, number: usize, told: &Told, fenced: &Fenced
             let at = random.below(kept.len());
             call(WAYS, &mut || drop(kept.swap_remove(at)));
         }
+        // A lock that counts its guards stays there if its count was scribbled over, and what its link says is anything.
         let (first, pending) = robust_head();
         assert_eq!(pending, 0, "nothing is announced any more");
         let start = std::ptr::from_ref(&cell.reentrant).addr();
