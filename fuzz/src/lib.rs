@@ -6,8 +6,9 @@ pub mod bodies;
 pub mod everything;
 #[path = "../../tests/scribbler/work.rs"]
 pub mod work;
+#[path = "../../tests/support/random.rs"]
+pub mod random;
 
 pub mod support {
-    #[path = "../../../tests/support/random.rs"]
-    pub mod random;
+    pub use crate::random;
 }

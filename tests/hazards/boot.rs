@@ -40,7 +40,7 @@ impl Old {
         let shm = create(&*scratch.file().region(None));
         shm.marks[0].store(4711, SeqCst);
         // This thread's first lock makes a record of it, which children have then: all of them take as many instructions.
-        use_up(&shm.locks[0]);
+        use_up(&anonymous().locks[0]);
         drop(shm);
         let mut old = Old { image: std::fs::read(Self::path_in(&scratch)).unwrap(), scratch };
         old.change_image();

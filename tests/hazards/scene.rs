@@ -190,6 +190,7 @@ impl Forked {
     }
 
     /// Whether it has ended.
+    #[allow(dead_code, reason = "not all who include this file watch how it goes")]
     pub fn has_ended(&self) -> bool {
         matches!(child_state(self.pid()), None | Some('Z' | 'X'))
     }
