@@ -26,6 +26,8 @@ pub const IDENTITY: usize = 72;
 /// Of a word that says who is at work: the part that is a thread's id, and what is above every id.
 const OWNER: u32 = (1 << 30) - 1;
 const ABOVE_EVERY_ID: u32 = 1 << 22;
+/// It is published.
+const READY: u32 = 1 << 29;
 
 /// Who opens a cell waits for its creator, a second if that is gone and ten if it isn't: few of them are to be waited for,
 /// and none for a thread that does something else and happens to be named, or for somebody who might come. `choice` stands
@@ -40,7 +42,8 @@ pub fn hurry(choice: u32, bytes: &mut [u8]) {
         let instead = [0, ABOVE_EVERY_ID, OWNER][choice as usize % 3];
         state.copy_from_slice(&(word & !OWNER | instead).to_ne_bytes());
     }
-    if bytes[..8] == [0; 8] {
+    let is_published = word & OWNER == READY;
+    if bytes[..8] == [0; 8] && !is_published {
         bytes[0] = 1;
     }
 }
@@ -152,7 +155,7 @@ impl<B: Backend> Good<B> {
         let cell = Shm::create_in(&Anonymous::new(), everything::<B>).unwrap();
         let well = 0..size_of::<Everything<B>>();
         // SAFETY: within the value, of which nothing is written at this moment.
-        let well = well.map(|at| unsafe { start(&cell).add(at).read_volatile() }).collect();
+        let well = well.map(|at| unsafe { start(&*cell).add(at).read_volatile() }).collect();
         Good { cell, well }
     }
 }
