@@ -232,8 +232,11 @@ pub fn once(data: &[u8]) {
     once_begun(&data);
 }
 
+/// What a target does with its bytes.
+pub type Body = fn(&[u8]);
+
 /// All of them, by name.
-pub const ALL: [(&str, fn(&[u8])); 10] = [
+pub const ALL: [(&str, Body); 10] = [
     ("attach", attach),
     ("mutex", mutex),
     ("rwlock", rwlock),
