@@ -222,7 +222,8 @@ targets! {
 
 /// What was begun, and the value. Beginning waits for whoever is at work, so nobody is.
 pub fn once(data: &[u8]) {
-    let mut data = data.to_vec();
+    let rest = data.len().saturating_sub(9) % 4;
+    let mut data = data[..data.len() - rest].to_vec();
     for word in data.get_mut(9..).unwrap_or_default().chunks_exact_mut(4) {
         let number = u32::from_ne_bytes((&*word).try_into().unwrap());
         if (1..ABOVE_EVERY_ID).contains(&(number & OWNER)) {

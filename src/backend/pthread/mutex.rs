@@ -340,7 +340,7 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
             }
             let taken = self.wait(me, identity, patience);
             if taken.is_err() {
-                me.clear_pending(); // glibc (up to 2.41 at least) leaves it there when the time is over
+                me.clear_pending(); // glibc (up to 2.41 at least) leaves it there when a wait's time is over
             }
             taken
         })
