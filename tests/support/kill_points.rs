@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::remains::Place;
+use super::remains::{Images, Place};
 use super::stepper::{Stepper, Stop};
 
 /// How a victim has stopped, to be killed.
@@ -42,6 +42,9 @@ struct Point {
 
 pub struct KillPoints {
     which: Which,
+    images: Images,
+    /// As many as are gone to.
+    limit: usize,
     points: Vec<Point>,
     /// How many instructions the first victim went through.
     instructions: usize,
@@ -58,6 +61,8 @@ impl KillPoints {
     pub fn each() -> KillPoints {
         KillPoints {
             which: Which::Each,
+            images: Images::Several,
+            limit: usize::MAX,
             points: Vec::new(),
             instructions: 0,
             sent: 0,
@@ -72,6 +77,16 @@ impl KillPoints {
         KillPoints { which: Which::Changes, ..KillPoints::each() }
     }
 
+    /// Of victims that have everything at the same addresses, being forks of one process.
+    pub fn of_one_image(self) -> KillPoints {
+        KillPoints { images: Images::One, ..self }
+    }
+
+    /// Of more than so many only so many, spread evenly.
+    pub fn at_most(self, limit: usize) -> KillPoints {
+        KillPoints { limit, ..self }
+    }
+
     /// Whether victims are needed still.
     pub fn are_left(&self) -> bool {
         self.sent == 0 || self.next < self.points.len()
@@ -81,7 +96,9 @@ impl KillPoints {
     pub fn send(&mut self, victim: &Stepper) -> Came {
         self.sent += 1;
         if self.sent == 1 {
-            return self.look_for_points(victim);
+            let came = self.look_for_points(victim);
+            self.thin_out();
+            return came;
         }
         let point = &self.points[self.next];
         let came = if self.strayed { step(victim, point.steps) } else { run_to(victim, point) };
@@ -96,6 +113,24 @@ impl KillPoints {
         self.next + 1
     }
 
+    /// How many instructions come before the point that the last victim was sent to, and which is the next.
+    pub fn last(&self) -> (usize, String) {
+        match self.points.get(self.next.wrapping_sub(usize::from(!self.strayed))) {
+            Some(point) => (point.steps, point.at.to_string()),
+            None => (self.instructions, "the end".into()),
+        }
+    }
+
+    fn thin_out(&mut self) {
+        let count = self.points.len();
+        if count > self.limit {
+            let last = (self.limit - 1).max(1);
+            let kept: Vec<usize> = (0..self.limit).map(|number| number * (count - 1) / last).collect();
+            let mut at = 0..;
+            self.points.retain(|_| kept.contains(&at.next().unwrap()));
+        }
+    }
+
     fn look_for_points(&mut self, victim: &Stepper) -> Came {
         let mut visits: HashMap<u64, usize> = HashMap::new();
         let _beside = victim.beside();
@@ -106,7 +141,11 @@ impl KillPoints {
             let visit = visits.entry(address).or_default();
             *visit += 1;
             if has_changed || self.which == Which::Each {
-                self.points.push(Point { at: left.place(address), visit: *visit, steps: self.instructions });
+                self.points.push(Point {
+                    at: left.place(address, self.images),
+                    visit: *visit,
+                    steps: self.instructions,
+                });
             }
             let is_call = victim.is_at_syscall();
             match victim.step_or_sleep() {

@@ -6,6 +6,7 @@ pub mod claims;
 pub mod kill_points;
 pub mod no_waitv;
 pub mod place;
+pub mod plain_lock;
 pub mod plans;
 pub mod remains;
 pub mod schedule;

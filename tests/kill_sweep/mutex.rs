@@ -1,0 +1,95 @@
+//! The mutex: poisoned exactly if the victim had it, or it was before.
+
+use pshared::backend::Backend;
+
+use crate::acts::{Act, Answer};
+use crate::problem::{Problem, claim};
+use crate::scene::{Scene, owns};
+use crate::sweep::{Operation, Path, Round, Seen, Setting, Spans};
+
+pub fn operations<B: Backend>() -> Vec<Operation<B>> {
+    use Setting::*;
+    let lock = Operation {
+        name: "mutex lock",
+        corpse: &[],
+        before: &[Act::PassLock],
+        act: Act::Lock,
+        hold: &[Act::Lock],
+        release: &[Act::Unlock],
+        barge: &[Act::TryLock],
+        unbarge: &[Act::Unlock],
+        sleeper: Act::PassLock,
+        settings: &[Alone, Waiter, Woken, Barged],
+        path: Path::Fast,
+        spans: Spans::Nothing,
+        ready: |_, _| {},
+        look,
+        judge,
+    };
+    let unlock =
+        Operation { name: "mutex unlock", before: &[Act::Lock], act: Act::Unlock, spans: Spans::Ownership, ..lock };
+    vec![
+        Operation { settings: &[Alone], spans: Spans::Ownership, ..lock },
+        Operation { path: Path::Slow, settings: &[Waiter, Barged], ..lock },
+        Operation { settings: &[Woken], spans: Spans::Ownership, ..lock },
+        Operation { name: "mutex first lock", before: &[], settings: &[Alone], path: Path::Slow, ..lock },
+        Operation { name: "mutex try", act: Act::TryLock, settings: &[Alone], spans: Spans::Ownership, ..lock },
+        Operation { name: "mutex try", act: Act::TryLock, settings: &[Waiter], ..lock },
+        Operation { name: "mutex timed", act: Act::LockFor, settings: &[Alone], spans: Spans::Ownership, ..lock },
+        Operation {
+            name: "mutex timed",
+            act: Act::LockFor,
+            path: Path::Slow,
+            settings: &[Waiter, Woken, Barged],
+            ..lock
+        },
+        Operation { settings: &[Alone, OneSleeper, TwoSleepers], ..unlock },
+        Operation {
+            name: "mutex recover",
+            corpse: &[Act::Lock],
+            before: &[],
+            act: Act::Recover,
+            settings: &[Alone],
+            path: Path::Slow,
+            spans: Spans::Ownership,
+            ..lock
+        },
+        Operation {
+            name: "mutex clear_poison",
+            corpse: &[Act::Lock],
+            before: &[],
+            act: Act::ClearPoison,
+            settings: &[Alone],
+            path: Path::Slow,
+            ..lock
+        },
+    ]
+}
+
+fn look<B: Backend>(scene: &Scene<B>, victim: u32) -> Seen {
+    Seen { owned: owns(victim, &scene.mutex), poisoned: scene.mutex.is_poisoned(), number: 0 }
+}
+
+pub fn poisoned_if(poisoned: bool) -> Answer {
+    if poisoned { Answer::Poisoned } else { Answer::Done }
+}
+
+fn judge<B: Backend>(round: &Round<'_, B>) -> Result<(), Problem> {
+    let expected = poisoned_if(round.seen.owned || round.seen.poisoned);
+    let found = round.all_come_through()?;
+    claim(found.iter().all(|found| *found == expected), || {
+        format!("sleepers found it {found:?} instead of {expected:?}, {:?}", round.seen)
+    })?;
+    used_by_a_fresh_one(round, expected)
+}
+
+/// A process that comes afterwards finds the mutex as it is expected, and uses it twice.
+pub fn used_by_a_fresh_one<B: Backend>(round: &Round<'_, B>, expected: Answer) -> Result<(), Problem> {
+    let mutex = &round.scene().mutex;
+    let fresh = round.fresh();
+    round.must(&fresh, Act::PassLock, expected)?;
+    claim(mutex.is_poisoned() == (expected == Answer::Poisoned), || "the poison comes and goes".into())?;
+    mutex.clear_poison();
+    round.must(&fresh, Act::PassLock, Answer::Done)?;
+    round.must(&fresh, Act::PassLock, Answer::Done)
+}
