@@ -4,7 +4,7 @@ use pshared::backend::Backend;
 
 use crate::acts::{Act, Answer};
 use crate::problem::Problem;
-use crate::sweep::{Operation, Path, Round, Seen, Setting, Spans};
+use crate::sweep::{Operation, Path, Round, Scenes, Seen, Setting, Spans};
 
 pub fn operation<B: Backend>() -> Operation<B> {
     Operation {
@@ -16,10 +16,11 @@ pub fn operation<B: Backend>() -> Operation<B> {
         release: &[],
         barge: &[],
         unbarge: &[],
-        sleeper: Act::PassPlain,
+        sleepers: [Act::PassPlain; 2],
         settings: &[Setting::OneSleeper],
         path: Path::Fast,
         spans: Spans::Nothing,
+        scenes: Scenes::Lasting,
         ready: |_, _| {},
         look: |_, _| Seen::default(),
         judge,

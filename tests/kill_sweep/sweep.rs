@@ -19,8 +19,8 @@ use crate::problem::{Problem, claim};
 use crate::scene::{Scene, Stage};
 use crate::support::claims::tells_of_deaths;
 use crate::support::kill_points::{Came, KillPoints};
-use crate::support::stepper::Stop;
-use crate::zygote::{Actor, Noticed, Zygote, come_through};
+use crate::support::stepper::{Stepper, Stop};
+use crate::zygote::{Actor, Noticed, Zygote, come_through, wait_for};
 
 /// Where others are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,14 @@ pub enum Spans {
     Nothing,
 }
 
+/// Whether a scene can be used again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scenes {
+    Lasting,
+    /// Something in it is done once.
+    ForOneRound,
+}
+
 /// What a victim does, and what the others do.
 pub struct Operation<B: Backend> {
     pub name: &'static str,
@@ -115,11 +123,12 @@ pub struct Operation<B: Backend> {
     /// What the third one does, who takes what the victim was woken for, and to give it back.
     pub barge: &'static [Act],
     pub unbarge: &'static [Act],
-    /// What the sleepers sleep in.
-    pub sleeper: Act,
+    /// What the one and the other sleeper sleep in.
+    pub sleepers: [Act; 2],
     pub settings: &'static [Setting],
     pub path: Path,
     pub spans: Spans,
+    pub scenes: Scenes,
     /// What is done when all sleep, before the victim begins.
     pub ready: fn(&Scene<B>, sleepers: u32),
     /// What is looked at before the kill.
@@ -141,11 +150,17 @@ pub struct Round<'a, B: Backend> {
     pub stage: &'a Stage<B>,
     zygote: &'a Zygote,
     pub sleepers: Vec<&'a Actor>,
+    /// Which of them slept when the victim stood where it was killed.
+    pub slept: Vec<bool>,
     pub setting: Setting,
+    /// What was seen before the victim began.
+    pub before: Seen,
     pub seen: Seen,
     /// Where the victim has come to.
     pub came: Came,
     pub noticed: Noticed,
+    /// Who nobody waits for, and who waits for nobody.
+    pub others: [&'a Actor; 2],
 }
 
 impl<B: Backend> Round<'_, B> {
@@ -156,6 +171,11 @@ impl<B: Backend> Round<'_, B> {
     /// What all sleepers say, once they come through.
     pub fn all_come_through(&self) -> Result<Vec<Answer>, Problem> {
         come_through(&self.sleepers, self.noticed)
+    }
+
+    /// What so many of them say who come through without help.
+    pub fn so_many_come_through(&self, count: usize) -> Result<(), Problem> {
+        wait_for(&self.sleepers, count, self.noticed)
     }
 
     /// A process that has done nothing yet.
@@ -194,6 +214,9 @@ const ENOUGH: usize = 6;
 
 /// So many points are enough where each may take a slice of sleep.
 const FEW: usize = 20;
+
+/// So many victims are killed at the end before the others.
+const REHEARSALS: usize = 5;
 
 /// The processes of a row.
 struct Cast<B: Backend> {
@@ -234,15 +257,27 @@ pub fn run<B: Backend>(operation: &Operation<B>, setting: Setting, depth: Depth)
     let mut tally = Tally::default();
     let mut points = points::<B>(operation.path, depth);
     let (mut owned, mut missed) = ([false; 2], 0);
+    // The first few who wait spin for long before they learn that it is in vain.
+    let rehearsals = if setting == Setting::Alone || operation.scenes == Scenes::ForOneRound { 0 } else { REHEARSALS };
+    let mut rehearsed = 0;
     while points.are_left() && tally.problems.len() < ENOUGH {
-        let round = AssertUnwindSafe(|| kill_one(&cast, operation, setting, &mut points));
+        let rehearses = rehearsed < rehearsals;
+        rehearsed += 1;
+        let send = |victim: &Stepper| if rehearses { victim.run_to_end() } else { points.send(victim) };
+        let round = AssertUnwindSafe(|| kill_one(&cast, operation, setting, send));
         let problem = match catch_unwind(round) {
             Ok(Ok(Some(seen))) => {
                 owned[usize::from(seen.owned)] = true;
+                if operation.scenes == Scenes::ForOneRound {
+                    cast = cast.renewed();
+                }
                 continue;
             }
             Ok(Ok(None)) => {
                 missed += 1;
+                if operation.scenes == Scenes::ForOneRound {
+                    cast = cast.renewed();
+                }
                 if missed < 300 {
                     continue;
                 }
@@ -283,7 +318,7 @@ fn kill_one<B: Backend>(
     cast: &Cast<B>,
     operation: &Operation<B>,
     setting: Setting,
-    points: &mut KillPoints,
+    send: impl FnOnce(&Stepper) -> Came,
 ) -> Result<Option<Seen>, Problem> {
     let Cast { actors, zygote, stage } = cast;
     let noticed = if tells_of_deaths::<B>() { Noticed::ByState } else { Noticed::ByTime };
@@ -300,35 +335,43 @@ fn kill_one<B: Backend>(
         all(&actors[HOLDER], operation.hold);
     }
     let fall_asleep = || {
-        sleepers.iter().for_each(|sleeper| sleeper.sleeps_in(operation.sleeper));
+        sleepers.iter().zip(operation.sleepers).for_each(|(sleeper, act)| sleeper.sleeps_in(act));
         (operation.ready)(&stage.scene, sleepers.len() as u32);
     };
-    let mut met = true;
+    let (mut met, mut barged) = (true, false);
+    let before;
     let stepper = if setting.is_woken() {
         let stepper = victim.step_through(operation.act);
         stepper.run_until_asleep();
         fall_asleep();
+        before = (operation.look)(&stage.scene, victim.tid);
         all(&actors[HOLDER], operation.release);
         // Who looked up by itself just now does something else.
         met = matches!(stepper.stopped(), Stop::Exit { result: 0.. });
         if setting == Setting::Barged {
-            all(&actors[THIRD], operation.barge);
+            let took = operation.barge.iter().map(|act| actors[THIRD].does(*act)).collect::<Vec<_>>();
+            barged = took.iter().all(|answer| matches!(answer, Answer::Done | Answer::Poisoned));
+            met &= barged;
         }
         stepper
     } else {
         fall_asleep();
-        victim.step_through(operation.act)
+        let stepper = victim.step_through(operation.act);
+        before = (operation.look)(&stage.scene, victim.tid);
+        stepper
     };
-    let came = if met { points.send(&stepper) } else { Came::There };
+    let came = if met { send(&stepper) } else { Came::There };
     let seen = (operation.look)(&stage.scene, victim.tid);
+    let slept = sleepers.iter().map(|sleeper| sleeper.is_asleep()).collect();
     stepper.kill();
     drop(victim);
     match setting {
         Setting::Waiter => all(&actors[HOLDER], operation.release),
-        Setting::Barged => all(&actors[THIRD], operation.unbarge),
+        Setting::Barged if barged => all(&actors[THIRD], operation.unbarge),
         _ => {}
     }
-    let round = Round { stage, zygote, sleepers, setting, seen, came, noticed };
+    let others = [&actors[HOLDER], &actors[THIRD]];
+    let round = Round { stage, zygote, sleepers, slept, setting, before, seen, came, noticed, others };
     (operation.judge)(&round)?;
     Ok(met.then_some(seen))
 }

@@ -269,6 +269,28 @@ pub fn come_through(actors: &[&Actor], noticed: Noticed) -> Result<Vec<Answer>, 
     }
 }
 
+/// Waits until so many of them have said something. A problem if they don't.
+pub fn wait_for(actors: &[&Actor], count: usize, noticed: Noticed) -> Result<(), Problem> {
+    let started = std::time::Instant::now();
+    loop {
+        let said = answered(actors, PollTimeout::from(u8::from(count > 0)));
+        if said.len() >= count {
+            return Ok(());
+        }
+        let waiting: Vec<&Actor> = (0..actors.len()).filter(|at| !said.contains(at)).map(|at| actors[at]).collect();
+        let stuck = match noticed {
+            Noticed::ByState => are_stranded(&waiting),
+            Noticed::ByTime => started.elapsed() > PATIENCE,
+        };
+        if stuck || started.elapsed() > SOON {
+            return Err(Problem::Stuck(format!("{} survivors, of whom {count} had reason to go on", waiting.len())));
+        }
+        if !said.is_empty() {
+            std::thread::sleep(Duration::from_micros(100)); // the poll doesn't wait any more
+        }
+    }
+}
+
 /// Whether all of them were asleep at one moment: nobody went to sleep between two looks at all, nor has anybody answered.
 pub fn are_stranded(actors: &[&Actor]) -> bool {
     let counts = || actors.iter().map(|actor| schedule::sleeps(actor.tid)).collect::<Vec<_>>();

@@ -13,18 +13,27 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::remains::{Images, Place};
+pub use super::stepper::Came;
 use super::stepper::{Stepper, Stop};
 
-/// How a victim has stopped, to be killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Came {
-    /// At an instruction.
-    There,
-    /// To the end of what was to be stepped through.
-    ToTheEnd,
-    /// To a call in which it sleeps.
-    ToSleep,
-}
+/// So many further victims are sent to a point to which none comes.
+const TRIES: usize = 2;
+
+/// Calls after which a kill leaves what it would have left before.
+const LOOKS: [i64; 12] = [
+    libc::SYS_read,
+    libc::SYS_pread64,
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_lseek,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_kill,
+    libc::SYS_clock_gettime,
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
@@ -32,8 +41,18 @@ enum Which {
     Changes,
 }
 
+/// Why something is different since the point before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Memory is, or there was a call that may have changed anything.
+    Change,
+    /// There was a call that only looks, or nothing is.
+    Look,
+}
+
 struct Point {
     at: Place,
+    cause: Cause,
     /// Which time that it is there, from 1.
     visit: usize,
     /// How many instructions come before.
@@ -52,6 +71,8 @@ pub struct KillPoints {
     sent: usize,
     next: usize,
     strayed: bool,
+    /// How often in a row.
+    astray: usize,
     /// How many victims took another way.
     strays: usize,
 }
@@ -68,6 +89,7 @@ impl KillPoints {
             sent: 0,
             next: 0,
             strayed: false,
+            astray: 0,
             strays: 0,
         }
     }
@@ -82,7 +104,7 @@ impl KillPoints {
         KillPoints { images: Images::One, ..self }
     }
 
-    /// Of more than so many only so many, spread evenly.
+    /// Of more than so many only so many, spread evenly; those where something changes go first.
     pub fn at_most(self, limit: usize) -> KillPoints {
         KillPoints { limit, ..self }
     }
@@ -101,6 +123,15 @@ impl KillPoints {
             return came;
         }
         let point = &self.points[self.next];
+        if self.images == Images::One {
+            // What is cheap is rather tried again than stepped.
+            let came = run_to(victim, point);
+            self.strayed = came != Came::There && self.astray < TRIES;
+            self.astray = if self.strayed { self.astray + 1 } else { 0 };
+            self.strays += usize::from(came != Came::There);
+            self.next += usize::from(!self.strayed);
+            return came;
+        }
         let came = if self.strayed { step(victim, point.steps) } else { run_to(victim, point) };
         self.strayed = came != Came::There && !self.strayed;
         self.strays += usize::from(self.strayed);
@@ -122,20 +153,21 @@ impl KillPoints {
     }
 
     fn thin_out(&mut self) {
-        let count = self.points.len();
-        if count > self.limit {
-            let last = (self.limit - 1).max(1);
-            let kept: Vec<usize> = (0..self.limit).map(|number| number * (count - 1) / last).collect();
-            let mut at = 0..;
-            self.points.retain(|_| kept.contains(&at.next().unwrap()));
+        if self.points.len() <= self.limit {
+            return;
         }
+        let with = |cause| (0..self.points.len()).filter(|at| self.points[*at].cause == cause).collect::<Vec<_>>();
+        let mut kept = spread(&with(Cause::Change), self.limit);
+        kept.extend(spread(&with(Cause::Look), self.limit - kept.len()));
+        let mut at = 0..;
+        self.points.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
     }
 
     fn look_for_points(&mut self, victim: &Stepper) -> Came {
         let mut visits: HashMap<u64, usize> = HashMap::new();
         let _beside = victim.beside();
         let mut left = victim.remains();
-        let mut has_changed = true;
+        let (mut has_changed, mut cause) = (true, Cause::Change);
         loop {
             let address = victim.address();
             let visit = visits.entry(address).or_default();
@@ -143,11 +175,13 @@ impl KillPoints {
             if has_changed || self.which == Which::Each {
                 self.points.push(Point {
                     at: left.place(address, self.images),
+                    cause,
                     visit: *visit,
                     steps: self.instructions,
                 });
             }
             let is_call = victim.is_at_syscall();
+            let only_looks = victim.next_call().is_some_and(|number| LOOKS.contains(&number));
             match victim.step_or_sleep() {
                 Stop::Stepped => {}
                 Stop::Mark => return Came::ToTheEnd,
@@ -162,7 +196,9 @@ impl KillPoints {
             if is_call {
                 left = victim.remains();
             }
-            has_changed = left.look_again() || is_call;
+            let is_different = left.look_again();
+            has_changed = is_different || is_call;
+            cause = if is_different || is_call && !only_looks { Cause::Change } else { Cause::Look };
         }
     }
 }
@@ -175,6 +211,14 @@ impl fmt::Display for KillPoints {
         }
         if self.strays == 0 { Ok(()) } else { write!(f, " ({} took another way)", self.strays) }
     }
+}
+
+/// So many of them at most, among them the first and the last.
+fn spread(all: &[usize], limit: usize) -> Vec<usize> {
+    if all.len() <= limit {
+        return all.to_vec();
+    }
+    (0..limit).map(|number| all[number * (all.len() - 1) / (limit - 1).max(1)]).collect()
 }
 
 /// Steps that many instructions, or to the end.

@@ -37,6 +37,17 @@ pub struct Stepper {
     of_one_thread: PhantomData<*const ()>,
 }
 
+/// How a victim has stopped, to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// At an instruction.
+    There,
+    /// To the end of what was to be stepped through.
+    ToTheEnd,
+    /// To a call in which it sleeps.
+    ToSleep,
+}
+
 /// What a thread came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -124,10 +135,25 @@ impl Stepper {
         None
     }
 
-    /// Whether the system call that was just stepped through returned ETIMEDOUT; `false` on machines where that can't be told.
+    /// The number of the system call, if the next instruction is one; `None` on machines where that can't be told.
+    pub fn next_call(&self) -> Option<i64> {
+        #[cfg(target_arch = "x86_64")]
+        if self.is_at_syscall() {
+            return Some(ptrace::getregs(self.tid).unwrap().rax as i64);
+        }
+        None
+    }
+
+    /// Whether the system call that was just stepped through says that the time is up; `false` on machines where that can't
+    /// be told.
     pub fn has_timed_out(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return ptrace::getregs(self.tid).unwrap().rax as i64 == -i64::from(libc::ETIMEDOUT);
+        {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let result = -(registers.rax as i64);
+            let of_semaphores = registers.orig_rax as i64 == libc::SYS_semtimedop && result == i64::from(libc::EAGAIN);
+            result == i64::from(libc::ETIMEDOUT) || of_semaphores
+        }
         #[cfg(not(target_arch = "x86_64"))]
         false
     }
@@ -175,6 +201,16 @@ impl Stepper {
             self.set_breakpoint(None);
         }
         stop
+    }
+
+    /// Lets the stopped thread run to its next mark, or until it sleeps.
+    pub fn run_to_end(&self) -> Came {
+        ptrace::cont(self.tid, None).unwrap();
+        match self.sleeps_or_stops() {
+            Some(Stop::Mark) => Came::ToTheEnd,
+            None => Came::ToSleep,
+            Some(other) => panic!("{other:?}"),
+        }
     }
 
     /// The same where all addresses are said to be 0: every instruction is a visit.
