@@ -39,7 +39,7 @@ bytes!(
     Act {
         Lock, TryLock, LockFor, Unlock, PassLock, Recover, ClearPoison,
         Read, TryRead, ReadFor, EndRead, Write, TryWrite, WriteFor, EndWrite, OpenRead, EndOpenRead,
-        Upgrade, Downgrade, DowngradeToOpen, PassRead, PassWrite, PassOpen, RecoverWrite, ClearRwPoison,
+        Upgrade, Downgrade, DowngradeToOpen, DowngradeOpen, PassRead, PassWrite, PassOpen, RecoverWrite, ClearRwPoison,
         /// Waits once, with the lock in the hands.
         Await,
         AwaitFor,
@@ -320,6 +320,11 @@ impl<'a, B: Backend> Hands<'a, B> {
             Act::Downgrade => {
                 let guard = self.writing.take().expect("a writer");
                 self.reading = Some(at(pace, move || RwLockWriteGuard::downgrade(guard)));
+                Answer::Done
+            }
+            Act::DowngradeOpen => {
+                let guard = self.open.take().expect("an upgradable reader");
+                self.reading = Some(at(pace, move || RwLockUpgradableReadGuard::downgrade(guard)));
                 Answer::Done
             }
             Act::DowngradeToOpen => {

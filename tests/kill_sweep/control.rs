@@ -10,6 +10,7 @@ pub fn operation<B: Backend>() -> Operation<B> {
     Operation {
         name: "plain lock unlock (the control)",
         corpse: &[],
+        bury: &[],
         before: &[Act::LockPlain],
         act: Act::UnlockPlain,
         hold: &[],

@@ -8,10 +8,17 @@
 //! has the words, `--backend NAME` only there.
 
 mod acts;
+mod barrier;
+mod cells;
+mod condvar;
 mod control;
 mod mutex;
+mod once;
+mod permits;
 mod problem;
+mod rwlock;
 mod scene;
+mod semaphore;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;

@@ -5,6 +5,7 @@ use pshared::backend::Backend;
 use crate::acts::{Act, Answer};
 use crate::problem::{Problem, claim};
 use crate::scene::{Scene, owns};
+use crate::support::claims::tells_of_deaths;
 use crate::sweep::{Operation, Path, Round, Scenes, Seen, Setting, Spans};
 
 pub fn operations<B: Backend>() -> Vec<Operation<B>> {
@@ -12,7 +13,8 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
     let lock = Operation {
         name: "mutex lock",
         corpse: &[],
-        before: &[Act::PassLock],
+        bury: &[],
+        before: &[Act::PassRead],
         act: Act::Lock,
         hold: &[Act::Lock],
         release: &[Act::Unlock],
@@ -47,9 +49,15 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         Operation { settings: &[Alone, OneSleeper, TwoSleepers], ..unlock },
         Operation {
             name: "mutex recover",
-            corpse: &[Act::Lock],
-            before: &[Act::PassRead],
             act: Act::Recover,
+            settings: &[Alone],
+            spans: Spans::Ownership,
+            ..left::<B>(lock)
+        },
+        Operation {
+            name: "mutex try after a death",
+            corpse: &[Act::Lock],
+            act: Act::TryLock,
             settings: &[Alone],
             path: Path::Slow,
             spans: Spans::Ownership,
@@ -58,13 +66,18 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         Operation {
             name: "mutex clear_poison",
             corpse: &[Act::Lock],
-            before: &[Act::PassRead],
             act: Act::ClearPoison,
             settings: &[Alone],
             path: Path::Slow,
             ..lock
         },
     ]
+}
+
+/// After a death that somebody has found out: who would find it out alone would sleep for a slice before.
+fn left<B: Backend>(lock: Operation<B>) -> Operation<B> {
+    let found_out: &[Act] = if tells_of_deaths::<B>() { &[] } else { &[Act::TryLock, Act::Unlock] };
+    Operation { corpse: &[Act::Lock], bury: found_out, path: Path::Slow, ..lock }
 }
 
 fn look<B: Backend>(scene: &Scene<B>, victim: u32) -> Seen {

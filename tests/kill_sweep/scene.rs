@@ -6,16 +6,20 @@ use pshared::backend::Backend;
 use pshared::generic::{Barrier, Condvar, Event, Mutex, Once, Permits, RwLock, Semaphore};
 use pshared::{Shm, ShmSafe};
 
+use crate::support::claims::tells_of_deaths;
 use crate::support::plain_lock::PlainLock;
 
 /// How many can read at a time.
 pub const READERS: usize = 4;
 
 /// How many permits there are.
-pub const PERMITS: usize = 2;
+pub const PERMITS: usize = 1;
 
 /// How many meet at the barrier.
 pub const PARTICIPANTS: usize = 3;
+
+/// So many bytes stand before the sequence of a condition variable on futexes.
+const BATON: usize = 40;
 
 /// One of each.
 #[repr(C)]
@@ -47,6 +51,17 @@ impl<B: Backend> Scene<B> {
             manual: Event::manual(false),
             plain: PlainLock::new(),
         })
+    }
+}
+
+impl<B: Backend> Scene<B> {
+    /// How many notifications there were.
+    pub fn notifications(&self) -> u32 {
+        let at = if tells_of_deaths::<B>() { BATON } else { 0 };
+        let condvar = &raw const self.condvar;
+        // SAFETY: inside the condition variable, which has the atomic word of its sequence there, aligned.
+        let sequence = unsafe { &*condvar.cast::<u8>().add(at).cast::<AtomicU32>() };
+        sequence.load(Ordering::SeqCst) >> 1 // above the bit that says whether somebody sleeps
     }
 }
 

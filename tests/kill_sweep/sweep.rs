@@ -71,6 +71,8 @@ pub enum Path {
     Fast,
     /// Many: those that change what a kill leaves.
     Slow,
+    /// Very many: some of those.
+    Long,
 }
 
 /// How thoroughly all of it is done.
@@ -113,6 +115,8 @@ pub struct Operation<B: Backend> {
     pub name: &'static str,
     /// What somebody does who is killed before the victim comes.
     pub corpse: &'static [Act],
+    /// What somebody does who comes after that one.
+    pub bury: &'static [Act],
     /// What the victim does before.
     pub before: &'static [Act],
     /// What it is killed in.
@@ -193,6 +197,12 @@ impl<B: Backend> Round<'_, B> {
         come_through(&[actor], self.noticed).map(|said| said[0]).map_err(who)
     }
 
+    /// What a process says that was asleep in something, which has to come to a certain end.
+    pub fn answers(&self, actor: &Actor, act: Act, answer: Answer) -> Result<(), Problem> {
+        let said = come_through(&[actor], self.noticed)?[0];
+        claim(said == answer, || format!("{act:?} of who came afterwards: {said:?} instead of {answer:?}"))
+    }
+
     /// The same, which has to come to a certain end.
     pub fn must(&self, actor: &Actor, act: Act, answer: Answer) -> Result<(), Problem> {
         let said = self.ends(actor, act)?;
@@ -214,6 +224,9 @@ const ENOUGH: usize = 6;
 
 /// So many points are enough where each may take a slice of sleep.
 const FEW: usize = 20;
+
+/// So many of very many are.
+const SOME: usize = 60;
 
 /// So many victims are killed at the end before the others.
 const REHEARSALS: usize = 5;
@@ -258,7 +271,8 @@ pub fn run<B: Backend>(operation: &Operation<B>, setting: Setting, depth: Depth)
     let mut points = points::<B>(operation.path, depth);
     let (mut owned, mut missed) = ([false; 2], 0);
     // The first few who wait spin for long before they learn that it is in vain.
-    let rehearsals = if setting == Setting::Alone || operation.scenes == Scenes::ForOneRound { 0 } else { REHEARSALS };
+    let learns = setting != Setting::Alone && operation.scenes == Scenes::Lasting;
+    let rehearsals = if learns { REHEARSALS } else { 0 };
     let mut rehearsed = 0;
     while points.are_left() && tally.problems.len() < ENOUGH {
         let rehearses = rehearsed < rehearsals;
@@ -308,6 +322,7 @@ fn points<B: Backend>(path: Path, depth: Depth) -> KillPoints {
     let points = match (depth, path, tells_of_deaths::<B>()) {
         (Depth::Full, ..) | (_, Path::Fast, true) => KillPoints::each(),
         (Depth::Short, Path::Slow, true) => KillPoints::changes(),
+        (Depth::Short, Path::Long, true) => KillPoints::changes().at_most(SOME),
         (Depth::Short, _, false) => KillPoints::changes().at_most(FEW),
     };
     points.of_one_image()
@@ -328,6 +343,7 @@ fn kill_one<B: Backend>(
         let corpse = zygote.fork();
         all(&corpse, operation.corpse);
         corpse.kill();
+        all(&actors[THIRD], operation.bury);
     }
     let victim = zygote.fork();
     all(&victim, operation.before);

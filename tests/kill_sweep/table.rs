@@ -7,7 +7,7 @@ use pshared::pthread::Pthread;
 use pshared::sysv::Sysv;
 
 use crate::sweep::{Depth, Operation, Tally, run};
-use crate::{control, mutex, zygote};
+use crate::{barrier, cells, condvar, control, mutex, once, permits, rwlock, semaphore, zygote};
 
 /// Whether a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,17 @@ pub fn all() -> Vec<Row> {
 }
 
 fn of<B: Backend>() -> Vec<Row> {
-    rows(Kind::Claim, [mutex::operations::<B>()].concat())
+    let operations = [
+        mutex::operations::<B>(),
+        rwlock::operations(),
+        condvar::operations(),
+        semaphore::operations(),
+        permits::operations(),
+        barrier::operations(),
+        once::operations(),
+        cells::operations(),
+    ];
+    rows(Kind::Claim, operations.concat())
 }
 
 fn rows<B: Backend>(kind: Kind, operations: Vec<Operation<B>>) -> Vec<Row> {
