@@ -24,7 +24,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         barge: &[Act::TryWrite],
         unbarge: &[Act::EndWrite],
         sleepers: [Act::PassWrite, Act::PassRead],
-        settings: &[Waiter, Woken, Barged],
+        settings: &[Waiter, Woken],
         path: Path::Slow,
         spans: Spans::Nothing,
         scenes: Scenes::Lasting,
@@ -39,9 +39,10 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         Operation { name: "rwlock upgradable unlock", before: &[Act::OpenRead], act: Act::EndOpenRead, ..read };
     let write =
         Operation { name: "rwlock write", before: &[Act::PassWrite], act: Act::Write, look: look_writing, ..read };
-    let write = Operation { sleepers: [Act::PassRead, Act::PassWrite], ..write };
+    let write = Operation { sleepers: [Act::PassRead, Act::PassWrite], settings: &[Waiter, Woken, Barged], ..write };
     let behind_reader =
         Operation { name: "rwlock write behind a reader", hold: &[Act::Read], release: &[Act::EndRead], ..write };
+    let behind_reader = Operation { sleepers: [Act::PassWrite; 2], ..behind_reader };
     let writes = Operation { spans: Spans::Ownership, settings: &[Alone], path: fast, ..write };
     let end_write = Operation { name: "rwlock write unlock", before: &[Act::Write], act: Act::EndWrite, ..writes };
     let upgrade = Operation { name: "rwlock upgrade", before: &[Act::OpenRead], act: Act::Upgrade, ..behind_reader };
