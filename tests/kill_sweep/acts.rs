@@ -182,7 +182,8 @@ impl<'a, B: Backend> Hands<'a, B> {
                 let (guard, last) = taken(condvar.wait_while(guard, |items| *items == 0));
                 let Some(mut guard) = guard else { return last };
                 *guard -= 1;
-                last
+                // Who doesn't have to wait isn't told again.
+                if first == Answer::Poisoned { first } else { last }
             }),
             Act::LockAndAwait => {
                 let (guard, _) = taken(mutex.lock());

@@ -15,6 +15,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassLock],
+        then: &[],
         act: Act::Meet,
         hold: &[],
         release: &[Act::Meet],

@@ -16,6 +16,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[],
+        then: &[],
         act: Act::Create,
         hold: &[],
         release: &[],

@@ -19,7 +19,8 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         name: "condvar wait",
         corpse: &[],
         bury: &[],
-        before: &[Act::Lock],
+        before: &[Act::PassLock],
+        then: &[Act::Lock],
         act: Act::Await,
         hold: &[],
         release: &[],
@@ -37,7 +38,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
     let woken = Operation { release: &[Act::NotifyOne], ready: put, judge: judge_woken, ..wait };
     let notify = Operation {
         name: "condvar notify_one",
-        before: &[Act::PassLock],
+        then: &[],
         act: Act::NotifyOne,
         settings: &[Alone],
         path: Path::Fast,

@@ -12,6 +12,7 @@ pub fn operation<B: Backend>() -> Operation<B> {
         corpse: &[],
         bury: &[],
         before: &[Act::LockPlain],
+        then: &[],
         act: Act::UnlockPlain,
         hold: &[],
         release: &[],

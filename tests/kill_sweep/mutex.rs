@@ -15,6 +15,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassRead],
+        then: &[],
         act: Act::Lock,
         hold: &[Act::Lock],
         release: &[Act::Unlock],

@@ -13,6 +13,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassLock],
+        then: &[],
         act: Act::Do,
         hold: &[],
         release: &[Act::Do],

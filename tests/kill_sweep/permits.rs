@@ -14,6 +14,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassPermit],
+        then: &[],
         act: Act::Acquire,
         hold: &[Act::Acquire],
         release: &[Act::Release],

@@ -18,6 +18,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassRead],
+        then: &[],
         act: Act::Read,
         hold: &[Act::Write],
         release: &[Act::EndWrite],

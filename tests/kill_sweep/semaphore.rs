@@ -16,6 +16,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         corpse: &[],
         bury: &[],
         before: &[Act::PassLock],
+        then: &[],
         act: Act::TakeJob,
         hold: &[],
         release: &[Act::Post],

@@ -71,7 +71,7 @@ pub enum Path {
     Fast,
     /// Many: those that change what a kill leaves.
     Slow,
-    /// Very many: some of those.
+    /// Very many, and hardly any that others could see the effect of: before and after each system call.
     Long,
 }
 
@@ -119,6 +119,8 @@ pub struct Operation<B: Backend> {
     pub bury: &'static [Act],
     /// What the victim does before.
     pub before: &'static [Act],
+    /// What it does when all sleep.
+    pub then: &'static [Act],
     /// What it is killed in.
     pub act: Act,
     /// What the holder does, for the victim to wait, and to let it go.
@@ -225,9 +227,6 @@ const ENOUGH: usize = 6;
 /// So many points are enough where each may take a slice of sleep.
 const FEW: usize = 20;
 
-/// So many of very many are.
-const SOME: usize = 60;
-
 /// So many victims are killed at the end before the others.
 const REHEARSALS: usize = 5;
 
@@ -320,9 +319,10 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn points<B: Backend>(path: Path, depth: Depth) -> KillPoints {
     let points = match (depth, path, tells_of_deaths::<B>()) {
-        (Depth::Full, ..) | (_, Path::Fast, true) => KillPoints::each(),
+        (Depth::Full, Path::Fast | Path::Slow, _) | (_, Path::Fast, true) => KillPoints::each(),
         (Depth::Short, Path::Slow, true) => KillPoints::changes(),
-        (Depth::Short, Path::Long, true) => KillPoints::changes().at_most(SOME),
+        (Depth::Short, Path::Long, _) => KillPoints::calls(),
+        (Depth::Full, Path::Long, _) => KillPoints::changes(),
         (Depth::Short, _, false) => KillPoints::changes().at_most(FEW),
     };
     points.of_one_image()
@@ -357,6 +357,7 @@ fn kill_one<B: Backend>(
     let (mut met, mut barged) = (true, false);
     let before;
     let stepper = if setting.is_woken() {
+        all(&victim, operation.then);
         let stepper = victim.step_through(operation.act);
         stepper.run_until_asleep();
         fall_asleep();
@@ -372,6 +373,7 @@ fn kill_one<B: Backend>(
         stepper
     } else {
         fall_asleep();
+        all(&victim, operation.then);
         let stepper = victim.step_through(operation.act);
         before = (operation.look)(&stage.scene, victim.tid);
         stepper

@@ -39,6 +39,7 @@ const LOOKS: [i64; 12] = [
 enum Which {
     Each,
     Changes,
+    Calls,
 }
 
 /// Why something is different since the point before.
@@ -70,6 +71,8 @@ pub struct KillPoints {
     /// How many victims have been sent.
     sent: usize,
     next: usize,
+    /// Whether the last victim came to the end, where calls are counted.
+    at_end: bool,
     strayed: bool,
     /// How often in a row.
     astray: usize,
@@ -88,6 +91,7 @@ impl KillPoints {
             instructions: 0,
             sent: 0,
             next: 0,
+            at_end: false,
             strayed: false,
             astray: 0,
             strays: 0,
@@ -97,6 +101,11 @@ impl KillPoints {
     /// Before the first instruction, after every one that changes what a kill would leave, and at the end.
     pub fn changes() -> KillPoints {
         KillPoints { which: Which::Changes, ..KillPoints::each() }
+    }
+
+    /// Before and after every system call, and at the end.
+    pub fn calls() -> KillPoints {
+        KillPoints { which: Which::Calls, ..KillPoints::each() }
     }
 
     /// Of victims that have everything at the same addresses, being forks of one process.
@@ -111,12 +120,15 @@ impl KillPoints {
 
     /// Whether victims are needed still.
     pub fn are_left(&self) -> bool {
-        self.sent == 0 || self.next < self.points.len()
+        self.sent == 0 || if self.which == Which::Calls { !self.at_end } else { self.next < self.points.len() }
     }
 
     /// Lets a victim, which stands at the beginning, run to where it is to be killed.
     pub fn send(&mut self, victim: &Stepper) -> Came {
         self.sent += 1;
+        if self.which == Which::Calls {
+            return self.send_to_call(victim);
+        }
         if self.sent == 1 {
             let came = self.look_for_points(victim);
             self.thin_out();
@@ -144,8 +156,18 @@ impl KillPoints {
         self.next + 1
     }
 
+    /// The last victim is the one that comes to the end first.
+    fn send_to_call(&mut self, victim: &Stepper) -> Came {
+        self.at_end = (0..self.next).any(|_| victim.to_syscall() == Stop::Mark);
+        self.next += usize::from(!self.at_end);
+        if self.at_end { Came::ToTheEnd } else { Came::There }
+    }
+
     /// How many instructions come before the point that the last victim was sent to, and which is the next.
     pub fn last(&self) -> (usize, String) {
+        if self.which == Which::Calls {
+            return (self.next, "a stop before or after a system call".into());
+        }
         match self.points.get(self.next.wrapping_sub(usize::from(!self.strayed))) {
             Some(point) => (point.steps, point.at.to_string()),
             None => (self.instructions, "the end".into()),
@@ -207,6 +229,7 @@ impl fmt::Display for KillPoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.which {
             Which::Each => write!(f, "killed at {} instructions", self.kills())?,
+            Which::Calls => write!(f, "killed at {} stops at system calls", self.kills())?,
             Which::Changes => write!(f, "killed after {} changes in {} instructions", self.kills(), self.instructions)?,
         }
         if self.strays == 0 { Ok(()) } else { write!(f, " ({} took another way)", self.strays) }
