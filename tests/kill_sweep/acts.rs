@@ -37,7 +37,7 @@ macro_rules! bytes {
 bytes!(
     /// What can be done. What is taken is kept in the hands; to *pass* is to take it and give it back.
     Act {
-        Lock, TryLock, LockFor, Unlock, PassLock, Recover, ClearPoison,
+        Lock, TryLock, LockFor, Unlock, PassLock, Recover, ClearPoison, LockSecond, PassSecond,
         Read, TryRead, ReadFor, EndRead, Write, TryWrite, WriteFor, EndWrite, OpenRead, EndOpenRead,
         Upgrade, Downgrade, DowngradeToOpen, DowngradeOpen, PassRead, PassWrite, PassOpen, RecoverWrite, ClearRwPoison,
         /// Waits once, with the lock in the hands.
@@ -74,6 +74,7 @@ pub enum Pace {
 pub struct Hands<'a, B: Backend> {
     scene: &'a Scene<B>,
     guard: Option<MutexGuard<'a, u32, B>>,
+    second: Option<MutexGuard<'a, u32, B>>,
     reading: Option<RwLockReadGuard<'a, u32, B, READERS>>,
     open: Option<RwLockUpgradableReadGuard<'a, u32, B, READERS>>,
     writing: Option<RwLockWriteGuard<'a, u32, B, READERS>>,
@@ -134,6 +135,7 @@ impl<'a, B: Backend> Hands<'a, B> {
         Hands {
             scene,
             guard: None,
+            second: None,
             reading: None,
             open: None,
             writing: None,
@@ -144,7 +146,7 @@ impl<'a, B: Backend> Hands<'a, B> {
     }
 
     pub fn act(&mut self, act: Act, pace: Pace) -> Answer {
-        let Scene { mutex, condvar, jobs, meeting, once, auto, manual, plain, .. } = self.scene;
+        let Scene { mutex, second, condvar, jobs, meeting, once, auto, manual, plain, .. } = self.scene;
         match act {
             Act::Lock => self.keep_lock(at(pace, || mutex.lock())),
             Act::TryLock => self.keep_lock(at(pace, || mutex.try_lock())),
@@ -155,6 +157,12 @@ impl<'a, B: Backend> Hands<'a, B> {
                 Answer::Done
             }
             Act::PassLock => at(pace, || passed(mutex.lock())),
+            Act::LockSecond => {
+                let (guard, answer) = taken(at(pace, || second.lock()));
+                self.second = guard;
+                answer
+            }
+            Act::PassSecond => at(pace, || passed(second.lock())),
             Act::Recover => {
                 let result = at(pace, || mutex.lock_or_recover(|data, _| *data = 0));
                 let (guard, answer) = said(result);

@@ -31,7 +31,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         judge,
     };
     vec![
-        wait,
+        Operation { path: Path::Fast, ..wait },
         Operation { name: "barrier timed wait", act: Act::MeetFor, settings: &[TwoSleepers], ..wait },
         Operation { settings: &[Woken], judge: judge_woken, ..wait },
         Operation { name: "barrier reset", act: Act::Reset, ..wait },

@@ -32,6 +32,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
     };
     let unlock =
         Operation { name: "mutex unlock", before: &[Act::Lock], act: Act::Unlock, spans: Spans::Ownership, ..lock };
+    let of_two = Operation { settings: &[Alone], judge: judge_two, ..unlock };
     vec![
         Operation { settings: &[Alone], spans: Spans::Ownership, ..lock },
         Operation { path: Path::Slow, settings: &[Waiter, Barged], ..lock },
@@ -48,6 +49,14 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
             ..lock
         },
         Operation { settings: &[Alone, OneSleeper, TwoSleepers], ..unlock },
+        Operation {
+            name: "mutex lock beside another",
+            before: &[Act::PassLock, Act::LockSecond],
+            act: Act::Lock,
+            ..of_two
+        },
+        Operation { name: "mutex unlock of the first of two", before: &[Act::Lock, Act::LockSecond], ..of_two },
+        Operation { name: "mutex unlock of the last of two", before: &[Act::LockSecond, Act::Lock], ..of_two },
         Operation {
             name: "mutex recover",
             act: Act::Recover,
@@ -93,6 +102,15 @@ fn judge<B: Backend>(round: &Round<'_, B>) -> Result<(), Problem> {
     let expected = poisoned_if(round.seen.owned || round.seen.poisoned);
     found_by_sleepers(round, expected)?;
     used_by_a_fresh_one(round, expected)
+}
+
+/// The victim had the second one all the time.
+fn judge_two<B: Backend>(round: &Round<'_, B>) -> Result<(), Problem> {
+    let fresh = round.fresh();
+    round.must(&fresh, Act::PassSecond, Answer::Poisoned)?;
+    round.scene().second.clear_poison();
+    round.must(&fresh, Act::PassSecond, Answer::Done)?;
+    judge(round)
 }
 
 /// What the sleepers find. Who didn't sleep at the moment of the kill may have been there before.

@@ -26,6 +26,8 @@ const BATON: usize = 40;
 #[derive(ShmSafe)]
 pub struct Scene<B: Backend> {
     pub mutex: Mutex<u32, B>,
+    /// For those who have two.
+    pub second: Mutex<u32, B>,
     pub rwlock: RwLock<u32, B, READERS>,
     pub condvar: Condvar<B>,
     pub jobs: Semaphore<B>,
@@ -41,6 +43,7 @@ impl<B: Backend> Scene<B> {
     fn new() -> pshared::Result<Self> {
         Ok(Scene {
             mutex: Mutex::new(0),
+            second: Mutex::new(0),
             rwlock: RwLock::with_readers(0),
             condvar: Condvar::new(),
             jobs: Semaphore::counting(0)?,

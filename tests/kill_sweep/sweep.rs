@@ -162,8 +162,6 @@ pub struct Round<'a, B: Backend> {
     /// What was seen before the victim began.
     pub before: Seen,
     pub seen: Seen,
-    /// Where the victim has come to.
-    pub came: Came,
     pub noticed: Noticed,
     /// Who nobody waits for, and who waits for nobody.
     pub others: [&'a Actor; 2],
@@ -225,7 +223,7 @@ pub struct Tally {
 const ENOUGH: usize = 6;
 
 /// So many points are enough where each may take a slice of sleep.
-const FEW: usize = 20;
+const FEW: usize = 16;
 
 /// So many victims are killed at the end before the others.
 const REHEARSALS: usize = 5;
@@ -270,8 +268,7 @@ pub fn run<B: Backend>(operation: &Operation<B>, setting: Setting, depth: Depth)
     let mut points = points::<B>(operation.path, depth);
     let (mut owned, mut missed) = ([false; 2], 0);
     // The first few who wait spin for long before they learn that it is in vain.
-    let learns = setting != Setting::Alone && operation.scenes == Scenes::Lasting;
-    let rehearsals = if learns { REHEARSALS } else { 0 };
+    let rehearsals = if operation.scenes == Scenes::Lasting { REHEARSALS } else { 0 };
     let mut rehearsed = 0;
     while points.are_left() && tally.problems.len() < ENOUGH {
         let rehearses = rehearsed < rehearsals;
@@ -378,7 +375,9 @@ fn kill_one<B: Backend>(
         before = (operation.look)(&stage.scene, victim.tid);
         stepper
     };
-    let came = if met { send(&stepper) } else { Came::There };
+    if met {
+        send(&stepper);
+    }
     let seen = (operation.look)(&stage.scene, victim.tid);
     let slept = sleepers.iter().map(|sleeper| sleeper.is_asleep()).collect();
     stepper.kill();
@@ -389,7 +388,7 @@ fn kill_one<B: Backend>(
         _ => {}
     }
     let others = [&actors[HOLDER], &actors[THIRD]];
-    let round = Round { stage, zygote, sleepers, slept, setting, before, seen, came, noticed, others };
+    let round = Round { stage, zygote, sleepers, slept, setting, before, seen, noticed, others };
     (operation.judge)(&round)?;
     Ok(met.then_some(seen))
 }

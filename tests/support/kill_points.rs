@@ -16,7 +16,7 @@ use super::remains::{Images, Place};
 pub use super::stepper::Came;
 use super::stepper::{Stepper, Stop};
 
-/// So many further victims are sent to a point to which none comes.
+/// So many where it is cheap.
 const TRIES: usize = 2;
 
 /// Calls after which a kill leaves what it would have left before.
@@ -65,6 +65,8 @@ pub struct KillPoints {
     images: Images,
     /// As many as are gone to.
     limit: usize,
+    /// So many further victims are sent to a point to which none comes.
+    tries: usize,
     points: Vec<Point>,
     /// How many instructions the first victim went through.
     instructions: usize,
@@ -87,6 +89,7 @@ impl KillPoints {
             which: Which::Each,
             images: Images::Several,
             limit: usize::MAX,
+            tries: TRIES,
             points: Vec::new(),
             instructions: 0,
             sent: 0,
@@ -113,9 +116,10 @@ impl KillPoints {
         KillPoints { images: Images::One, ..self }
     }
 
-    /// Of more than so many only so many, spread evenly; those where something changes go first.
+    /// Of more than so many only so many, spread evenly; those where something changes go first. Where a victim that takes
+    /// another way takes long, too: it is hardly tried again.
     pub fn at_most(self, limit: usize) -> KillPoints {
-        KillPoints { limit, ..self }
+        KillPoints { limit, tries: 1, ..self }
     }
 
     /// Whether victims are needed still.
@@ -138,7 +142,7 @@ impl KillPoints {
         if self.images == Images::One {
             // What is cheap is rather tried again than stepped.
             let came = run_to(victim, point);
-            self.strayed = came != Came::There && self.astray < TRIES;
+            self.strayed = came != Came::There && self.astray < self.tries;
             self.astray = if self.strayed { self.astray + 1 } else { 0 };
             self.strays += usize::from(came != Came::There);
             self.next += usize::from(!self.strayed);
