@@ -30,8 +30,13 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         look,
         judge,
     };
-    let unlock =
-        Operation { name: "mutex unlock", before: &[Act::Lock], act: Act::Unlock, spans: Spans::Ownership, ..lock };
+    let unlock = Operation {
+        name: "mutex unlock",
+        before: &[Act::Lock, Act::PassPermit],
+        act: Act::Unlock,
+        spans: Spans::Ownership,
+        ..lock
+    };
     let of_two = Operation { settings: &[Alone], judge: judge_two, ..unlock };
     vec![
         Operation { settings: &[Alone], spans: Spans::Ownership, ..lock },

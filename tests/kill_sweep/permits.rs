@@ -46,7 +46,7 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         },
         Operation {
             name: "permits release",
-            before: &[Act::Acquire],
+            before: &[Act::Acquire, Act::PassLock],
             act: Act::Release,
             settings: &[Alone, OneSleeper, TwoSleepers],
             ..alone

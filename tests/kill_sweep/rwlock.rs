@@ -33,7 +33,8 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         look: look_reading,
         judge,
     };
-    let end_read = Operation { name: "rwlock read unlock", before: &[Act::Read], act: Act::EndRead, ..read };
+    let end_read =
+        Operation { name: "rwlock read unlock", before: &[Act::Read, Act::PassPermit], act: Act::EndRead, ..read };
     let end_read = Operation { sleepers: [Act::PassWrite; 2], ..end_read };
     let open = Operation { name: "rwlock upgradable read", act: Act::OpenRead, ..read };
     let end_open =
@@ -45,7 +46,8 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         Operation { name: "rwlock write behind a reader", hold: &[Act::Read], release: &[Act::EndRead], ..write };
     let behind_reader = Operation { sleepers: [Act::PassWrite; 2], ..behind_reader };
     let writes = Operation { spans: Spans::Ownership, settings: &[Alone], path: fast, ..write };
-    let end_write = Operation { name: "rwlock write unlock", before: &[Act::Write], act: Act::EndWrite, ..writes };
+    let end_write =
+        Operation { name: "rwlock write unlock", before: &[Act::Write, Act::PassPermit], act: Act::EndWrite, ..writes };
     let upgrade = Operation { name: "rwlock upgrade", before: &[Act::OpenRead], act: Act::Upgrade, ..behind_reader };
     let upgrade = Operation { sleepers: [Act::PassWrite, Act::PassOpen], ..upgrade };
     let downgrade = Operation { name: "rwlock downgrade", before: &[Act::Write], act: Act::Downgrade, ..writes };

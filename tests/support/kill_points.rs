@@ -14,7 +14,7 @@ use std::fmt;
 
 use super::remains::{Images, Place};
 pub use super::stepper::Came;
-use super::stepper::{Stepper, Stop};
+use super::stepper::{Next, Stepper, Stop};
 
 /// So many where it is cheap.
 const TRIES: usize = 2;
@@ -195,7 +195,7 @@ impl KillPoints {
         let mut left = victim.remains();
         let (mut has_changed, mut cause) = (true, Cause::Change);
         loop {
-            let address = victim.address();
+            let Next { address, is_call, number } = victim.next();
             let visit = visits.entry(address).or_default();
             *visit += 1;
             if has_changed || self.which == Which::Each {
@@ -206,9 +206,8 @@ impl KillPoints {
                     steps: self.instructions,
                 });
             }
-            let is_call = victim.is_at_syscall();
-            let only_looks = victim.next_call().is_some_and(|number| LOOKS.contains(&number));
-            match victim.step_or_sleep() {
+            let only_looks = number.is_some_and(|number| LOOKS.contains(&number));
+            match if is_call { victim.step_call_or_sleep() } else { victim.step() } {
                 Stop::Stepped => {}
                 Stop::Mark => return Came::ToTheEnd,
                 Stop::Asleep => return Came::ToSleep,

@@ -48,6 +48,17 @@ pub enum Came {
     ToSleep,
 }
 
+/// The instruction before which a thread stands; on some machines that can't be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    /// 0 where it can't be told.
+    pub address: u64,
+    /// Whether it is a system call; it may be where that can't be told.
+    pub is_call: bool,
+    /// The number of that call.
+    pub number: Option<i64>,
+}
+
 /// What a thread came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -117,9 +128,11 @@ impl Stepper {
 
     /// One instruction, or [`Stop::Asleep`] if it is a system call that sleeps on a futex.
     pub fn step_or_sleep(&self) -> Stop {
-        if !self.is_at_syscall() {
-            return self.step();
-        }
+        if self.is_at_syscall() { self.step_call_or_sleep() } else { self.step() }
+    }
+
+    /// The same where the next instruction may be a system call.
+    pub fn step_call_or_sleep(&self) -> Stop {
         ptrace::step(self.tid, None).unwrap();
         self.sleeps_or_stops().unwrap_or(Stop::Asleep)
     }
@@ -135,13 +148,16 @@ impl Stepper {
         None
     }
 
-    /// The number of the system call, if the next instruction is one; `None` on machines where that can't be told.
-    pub fn next_call(&self) -> Option<i64> {
+    /// The next instruction.
+    pub fn next(&self) -> Next {
         #[cfg(target_arch = "x86_64")]
-        if self.is_at_syscall() {
-            return Some(ptrace::getregs(self.tid).unwrap().rax as i64);
+        {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let is_call = self.is_call_at(registers.rip);
+            Next { address: registers.rip, is_call, number: is_call.then_some(registers.rax as i64) }
         }
-        None
+        #[cfg(not(target_arch = "x86_64"))]
+        Next { address: 0, is_call: true, number: None }
     }
 
     /// Whether the system call that was just stepped through says that the time is up; `false` on machines where that can't
@@ -237,12 +253,16 @@ impl Stepper {
     pub fn is_at_syscall(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
-            let at = ptrace::getregs(self.tid).unwrap().rip;
-            let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(at as usize)).unwrap();
-            code & 0xffff == 0x050f
+            self.is_call_at(ptrace::getregs(self.tid).unwrap().rip)
         }
         #[cfg(not(target_arch = "x86_64"))]
         true
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_call_at(&self, address: u64) -> bool {
+        let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(address as usize)).unwrap();
+        code & 0xffff == 0x050f
     }
 
     /// Lets the stopped thread run to the next entry or exit of a system call, or mark.
