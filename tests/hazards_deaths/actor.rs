@@ -99,12 +99,6 @@ pub enum Found {
     Poisoned,
 }
 
-impl Found {
-    pub fn poisoned_if(poisoned: bool) -> Found {
-        if poisoned { Found::Poisoned } else { Found::Clean }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub enum Lonely {
     Reaped,
