@@ -31,7 +31,8 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         judge,
     };
     vec![
-        Operation { path: Path::Fast, ..wait },
+        Operation { settings: &[Alone, OneSleeper], ..wait },
+        Operation { settings: &[TwoSleepers], path: Path::Fast, ..wait },
         Operation { name: "barrier timed wait", act: Act::MeetFor, settings: &[TwoSleepers], ..wait },
         Operation { settings: &[Woken], judge: judge_woken, ..wait },
         Operation { name: "barrier reset", act: Act::Reset, ..wait },

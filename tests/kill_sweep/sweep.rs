@@ -20,6 +20,7 @@ use crate::scene::{Scene, Stage};
 use crate::support::claims::tells_of_deaths;
 use crate::support::kill_points::{Came, KillPoints};
 use crate::support::stepper::{Stepper, Stop};
+use crate::workers::round_is_over;
 use crate::zygote::{Actor, Noticed, Zygote, come_through, wait_for};
 
 /// Where others are.
@@ -223,7 +224,10 @@ pub struct Tally {
 const ENOUGH: usize = 6;
 
 /// So many points are enough where each may take a slice of sleep.
-const FEW: usize = 16;
+const LEAST: usize = 16;
+
+/// So many, where others see something else after each.
+const MOST: usize = 24;
 
 /// So many victims are killed at the end before the others.
 const REHEARSALS: usize = 5;
@@ -275,7 +279,9 @@ pub fn run<B: Backend>(operation: &Operation<B>, setting: Setting, depth: Depth)
         rehearsed += 1;
         let send = |victim: &Stepper| if rehearses { victim.run_to_end() } else { points.send(victim) };
         let round = AssertUnwindSafe(|| kill_one(&cast, operation, setting, send));
-        let problem = match catch_unwind(round) {
+        let outcome = catch_unwind(round);
+        round_is_over();
+        let problem = match outcome {
             Ok(Ok(Some(seen))) => {
                 owned[usize::from(seen.owned)] = true;
                 if operation.scenes == Scenes::ForOneRound {
@@ -320,7 +326,7 @@ fn points<B: Backend>(path: Path, depth: Depth) -> KillPoints {
         (Depth::Short, Path::Slow, true) => KillPoints::changes(),
         (Depth::Short, Path::Long, _) => KillPoints::calls(),
         (Depth::Full, Path::Long, _) => KillPoints::changes(),
-        (Depth::Short, _, false) => KillPoints::changes().at_most(FEW),
+        (Depth::Short, _, false) => KillPoints::each().sampled(LEAST, MOST),
     };
     points.of_one_image()
 }

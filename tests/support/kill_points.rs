@@ -47,8 +47,9 @@ enum Which {
 enum Cause {
     /// Memory is, or there was a call that may have changed anything.
     Change,
-    /// There was a call that only looks, or nothing is.
+    /// There was a call that only looks.
     Look,
+    Nothing,
 }
 
 struct Point {
@@ -63,8 +64,9 @@ struct Point {
 pub struct KillPoints {
     which: Which,
     images: Images,
-    /// As many as are gone to.
-    limit: usize,
+    /// Of those where something changes so many are gone to at most; others if there are fewer than so many.
+    most: usize,
+    least: usize,
     /// So many further victims are sent to a point to which none comes.
     tries: usize,
     points: Vec<Point>,
@@ -88,7 +90,8 @@ impl KillPoints {
         KillPoints {
             which: Which::Each,
             images: Images::Several,
-            limit: usize::MAX,
+            most: usize::MAX,
+            least: usize::MAX,
             tries: TRIES,
             points: Vec::new(),
             instructions: 0,
@@ -116,10 +119,10 @@ impl KillPoints {
         KillPoints { images: Images::One, ..self }
     }
 
-    /// Of more than so many only so many, spread evenly; those where something changes go first. Where a victim that takes
-    /// another way takes long, too: it is hardly tried again.
-    pub fn at_most(self, limit: usize) -> KillPoints {
-        KillPoints { limit, tries: 1, ..self }
+    /// Only those where something changes, `most` of them at most, and others if that makes fewer than `least`; all spread
+    /// evenly. Where a victim that takes another way takes long, too: it is hardly tried again.
+    pub fn sampled(self, least: usize, most: usize) -> KillPoints {
+        KillPoints { least, most, tries: 1, ..self }
     }
 
     /// Whether victims are needed still.
@@ -179,12 +182,16 @@ impl KillPoints {
     }
 
     fn thin_out(&mut self) {
-        if self.points.len() <= self.limit {
+        if self.points.len() <= self.least {
             return;
         }
-        let with = |cause| (0..self.points.len()).filter(|at| self.points[*at].cause == cause).collect::<Vec<_>>();
-        let mut kept = spread(&with(Cause::Change), self.limit);
-        kept.extend(spread(&with(Cause::Look), self.limit - kept.len()));
+        let with = |wanted: &[Cause]| {
+            let fits = |at: &usize| wanted.contains(&self.points[*at].cause);
+            (0..self.points.len()).filter(fits).collect::<Vec<_>>()
+        };
+        let mut kept = spread(&with(&[Cause::Change]), self.most);
+        let room = self.least.saturating_sub(kept.len());
+        kept.extend(spread(&with(&[Cause::Look, Cause::Nothing]), room));
         let mut at = 0..;
         self.points.retain(|_| at.next().is_some_and(|at| kept.contains(&at)));
     }
@@ -223,7 +230,12 @@ impl KillPoints {
             }
             let is_different = left.look_again();
             has_changed = is_different || is_call;
-            cause = if is_different || is_call && !only_looks { Cause::Change } else { Cause::Look };
+            cause = match (is_different, is_call) {
+                (true, _) => Cause::Change,
+                (false, true) if !only_looks => Cause::Change,
+                (false, true) => Cause::Look,
+                (false, false) => Cause::Nothing,
+            };
         }
     }
 }
