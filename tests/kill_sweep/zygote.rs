@@ -34,7 +34,7 @@ const OPEN: u8 = b'o';
 const SOON: Duration = Duration::from_secs(20);
 
 /// How long a survivor may take where deaths have to be found out.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The backend that this process is the zygote of, if it is one.
 pub fn role() -> Option<String> {
@@ -296,5 +296,11 @@ pub fn are_stranded(actors: &[&Actor]) -> bool {
     let counts = || actors.iter().map(|actor| schedule::sleeps(actor.tid)).collect::<Vec<_>>();
     let all_asleep = || actors.iter().all(|actor| actor.is_asleep());
     let before = counts();
-    all_asleep() && all_asleep() && counts() == before && answered(actors, PollTimeout::ZERO).is_empty()
+    let still = || all_asleep() && counts() == before && answered(actors, PollTimeout::ZERO).is_empty();
+    // Who only takes a nap looks up meanwhile.
+    let nap = Duration::from_millis(5);
+    all_asleep() && still() && {
+        std::thread::sleep(nap);
+        still()
+    }
 }

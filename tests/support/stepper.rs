@@ -85,7 +85,8 @@ impl Stop {
 
     /// Whether it is about to make a call in which the sleepers of any backend sleep.
     pub fn may_sleep(self) -> bool {
-        self.is_futex_wait() || matches!(self, Stop::Entry { number: libc::SYS_semtimedop, .. })
+        let inherits = matches!(self.futex_operation(), Some(libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2));
+        self.is_futex_wait() || inherits || matches!(self, Stop::Entry { number: libc::SYS_semtimedop, .. })
     }
 
     /// Whether it is about to change a word and wake sleepers in `futex`.
