@@ -44,16 +44,11 @@ impl Stage {
         Actor { tid: child.peer.hear().parse().unwrap(), child }
     }
 
-    /// A word of the condition variable: the baton, or the sequence.
+    /// A word of the condition variable.
     fn word(&self, at: usize) -> u32 {
         let changed = (&raw const self.table.changed).cast::<u8>();
         // SAFETY: inside it, and made of atomic words that are aligned to their size.
         unsafe { &*changed.add(at).cast::<AtomicU32>() }.load(Ordering::SeqCst)
-    }
-
-    /// The notifications so far.
-    pub fn sequence(&self) -> u32 {
-        self.word(40) >> 1
     }
 
     /// Who has the baton, or 0.

@@ -76,26 +76,6 @@ impl<'a, B: Backend> Hands<'a, B> {
                 self.give(kind);
                 mark();
             }
-            "meet" => return self.meet(),
-            "do" => return said(self.table.once.call_once(|| {})),
-            "await" => return said(self.table.once.wait()),
-            "step-all" => {
-                // What a thread does once is done elsewhere.
-                self.table.permits.acquire().map(drop).unwrap();
-                mark();
-                let answer = match kind {
-                    "meet" => self.meet(),
-                    "reset" => said(self.table.meeting.reset()),
-                    "do" => said(self.table.once.call_once(|| {})),
-                    _ => {
-                        let taken = self.take(kind, None);
-                        self.give(kind);
-                        taken
-                    }
-                };
-                mark();
-                return answer;
-            }
             "recover-slowly" => {
                 let guard = self.table.lock.lock_or_recover(|_, _| {
                     peer.say("repairing");
@@ -111,13 +91,6 @@ impl<'a, B: Backend> Hands<'a, B> {
             other => panic!("no command is called {other}"),
         }
         "done".into()
-    }
-
-    fn meet(&self) -> String {
-        match self.table.meeting.wait() {
-            Ok(result) if result.is_leader() => "leads".into(),
-            other => said(other.map(drop)),
-        }
     }
 
     fn take(&mut self, kind: &str, timeout: Option<Duration>) -> String {

@@ -9,7 +9,6 @@ mod owners;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
-mod sweeps;
 mod timed;
 mod waiters;
 

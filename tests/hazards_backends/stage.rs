@@ -1,7 +1,7 @@
 //! The side of the test: what the processes share, and how they are told what to do.
 
 use pshared::backend::Backend;
-use pshared::generic::{Barrier, Condvar, Mutex, Once, Permits, Semaphore};
+use pshared::generic::{Condvar, Mutex, Permits, Semaphore};
 use pshared::{Shm, ShmSafe};
 
 use crate::actor;
@@ -22,9 +22,6 @@ pub struct Table<B: Backend> {
     pub jobs: Semaphore<B>,
     pub permits: Permits<B, 2>,
     pub changed: Condvar<B>,
-    /// Of two.
-    pub meeting: Barrier<B, 4>,
-    pub once: Once<B>,
 }
 
 /// Runs `attempt` on new stages until it says that it has met its schedule; in a child, acts.
@@ -64,8 +61,6 @@ impl<B: Backend> Stage<B> {
                 jobs: Semaphore::counting(0)?,
                 permits: Permits::new(),
                 changed: Condvar::new(),
-                meeting: Barrier::new(2)?,
-                once: Once::new(),
             })
         };
         Stage { test, table: Shm::create(&name, table).unwrap(), name, _scratch: scratch }

@@ -18,8 +18,6 @@ use crate::support::stepper::{Stepper, Stop};
 #[derive(ShmSafe)]
 pub struct Table {
     pub locks: [Mutex<u32>; 4],
-    /// Set by whoever repairs, when it is done.
-    pub repaired: AtomicU32,
 }
 
 /// The test that every child runs.
@@ -42,7 +40,7 @@ impl Stage {
     pub fn new() -> Stage {
         let scratch = Scratch::new();
         let [_, name] = scratch.posix().words();
-        let table = || Ok(Table { locks: [const { Mutex::new(0) }; 4], repaired: AtomicU32::new(0) });
+        let table = || Ok(Table { locks: [const { Mutex::new(0) }; 4] });
         Stage { table: Shm::create(&name, table).unwrap(), name, _scratch: scratch }
     }
 
@@ -97,12 +95,6 @@ impl Stage {
 pub enum Found {
     Clean,
     Poisoned,
-}
-
-impl Found {
-    pub fn poisoned_if(poisoned: bool) -> Found {
-        if poisoned { Found::Poisoned } else { Found::Clean }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

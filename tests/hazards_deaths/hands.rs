@@ -1,7 +1,6 @@
 //! The other process: does as it is told.
 
 use std::ffi::CString;
-use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -74,7 +73,7 @@ struct Hands<'a> {
 impl<'a> Hands<'a> {
     fn do_as_told(&mut self, words: &[&str], peer: &Peer) -> String {
         let number = words.get(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
-        let (first, second) = (&self.table.locks[number.min(3)], &self.table.locks[1]);
+        let first = &self.table.locks[number.min(3)];
         match words[0] {
             "lock" => return self.got(number, first.lock()),
             "try" => return self.got(number, first.try_lock()),
@@ -101,27 +100,6 @@ impl<'a> Hands<'a> {
             "step-unlock" => {
                 let guard = self.guards[number].take();
                 mark();
-                drop(guard);
-                mark();
-            }
-            "step-both" => {
-                mark();
-                drop(first.lock());
-                mark();
-            }
-            "step-two" => {
-                mark();
-                let guards = (first.lock(), second.lock());
-                drop(guards.0);
-                drop(guards.1);
-                mark();
-            }
-            "step-recover" => {
-                mark();
-                let guard = first.lock_or_recover(|data, _| {
-                    *data = 0;
-                    self.table.repaired.store(1, Ordering::SeqCst);
-                });
                 drop(guard);
                 mark();
             }

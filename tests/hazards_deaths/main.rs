@@ -31,7 +31,6 @@ mod hands;
 mod owners;
 #[path = "../support/mod.rs"]
 mod support;
-mod sweeps;
 mod unmarked;
 mod waiters;
 

@@ -8,8 +8,6 @@ mod hands;
 mod owners;
 #[path = "../support/mod.rs"]
 mod support;
-#[path = "../hazards_deaths/sweeps.rs"]
-mod sweeps;
 #[path = "../hazards_deaths/unmarked.rs"]
 mod unmarked;
 #[path = "../hazards_deaths/waiters.rs"]

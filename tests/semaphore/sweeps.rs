@@ -1,4 +1,5 @@
-//! Killed after each instruction, or after each that changes what a kill leaves.
+//! Waits for any of several and semaphores of every kind, killed after each instruction, or after each that changes what a
+//! kill leaves. Plain waits and posts are in the kill sweep.
 //!
 //! The victim is stepped to the instruction, killed, and waited for. Then the permits must add up: what was posted is there
 //! or was taken, by the victim too, and nobody sleeps beside a permit.
@@ -28,52 +29,27 @@ fn drain(stage: &Stage) {
 }
 
 #[test]
-fn killed_after_each_instruction_of_a_wait_that_finds_a_permit() {
-    for command in ["step-wait", "step-try", "step-timed", "step-any"] {
-        let stage = Stage::new();
-        let mut taken = 0;
-        let prepare = || {
-            drain(&stage);
-            stage.table.permits.post_many(2).unwrap();
-        };
-        let mut points = if command == "step-any" { KillPoints::changes() } else { KillPoints::each() };
-        kill_at(&mut points, &stage, command, prepare, || {
-            assert!([1, 2].contains(&stage.permits()), "{}", stage.permits());
-            taken += usize::from(stage.permits() == 1);
-        });
-        println!("{command}, permits there: {points}, {taken} after it was taken");
-        assert!(taken > 0 && points.kills() > taken);
-    }
-}
-
-#[test]
-fn killed_after_each_instruction_of_a_post_where_nobody_waits() {
-    for (command, posted) in [("step-post", 1), ("step-post-2", 2)] {
-        let stage = Stage::new();
-        let mut done = 0;
-        let mut points = KillPoints::each();
-        kill_at(
-            &mut points,
-            &stage,
-            command,
-            || drain(&stage),
-            || {
-                assert!([0, posted].contains(&stage.permits()), "{}", stage.permits());
-                done += usize::from(stage.permits() == posted);
-            },
-        );
-        println!("{command}, nobody waits: {points}, {done} after it was posted");
-        assert!(done > 0 && points.kills() > done);
-    }
+fn killed_in_a_wait_for_any_that_finds_a_permit() {
+    let stage = Stage::new();
+    let mut taken = 0;
+    let prepare = || {
+        drain(&stage);
+        stage.table.permits.post_many(2).unwrap();
+    };
+    let mut points = KillPoints::changes();
+    kill_at(&mut points, &stage, "step-any", prepare, || {
+        assert!([1, 2].contains(&stage.permits()), "{}", stage.permits());
+        taken += usize::from(stage.permits() == 1);
+    });
+    println!("step-any, permits there: {points}, {taken} after it was taken");
+    assert!(taken > 0 && points.kills() > taken);
 }
 
 /// The sleeper is stopped as soon as it is woken, so that what it does doesn't depend on how slow the poster is.
 #[test]
 fn killed_after_each_instruction_of_a_post_with_a_sleeper() {
     for (waits, command) in [
-        ("trace-wait", "step-post"),
         ("trace-wait-binary", "step-post-binary"),
-        ("trace-wait", "step-post-2"),
         ("trace-any", "step-post"),
         ("trace-wait-limited", "step-post-limited"),
     ] {
@@ -116,23 +92,21 @@ fn killed_after_each_instruction_of_a_post_with_a_sleeper() {
 }
 
 #[test]
-fn a_waiter_killed_on_its_way_to_sleep() {
-    for command in ["step-wait", "step-timed", "step-any"] {
-        let stage = Stage::new();
-        let other = stage.actor();
-        let mut points = KillPoints::changes();
-        kill_at(
-            &mut points,
-            &stage,
-            command,
-            || other.sleep_on("wait"),
-            || {
-                stage.table.permits.post().unwrap();
-                stage.one_takes(&mut vec![&other]);
-            },
-        );
-        println!("{command}, one other sleeper: {points}, 0 stuck");
-    }
+fn a_waiter_for_any_killed_on_its_way_to_sleep() {
+    let stage = Stage::new();
+    let other = stage.actor();
+    let mut points = KillPoints::changes();
+    kill_at(
+        &mut points,
+        &stage,
+        "step-any",
+        || other.sleep_on("wait"),
+        || {
+            stage.table.permits.post().unwrap();
+            stage.one_takes(&mut vec![&other]);
+        },
+    );
+    println!("step-any, one other sleeper: {points}, 0 stuck");
 }
 
 #[test]
@@ -154,61 +128,28 @@ fn a_timed_waiter_killed_after_each_instruction_of_giving_up() {
     assert!(points.kills() > 2);
 }
 
-/// From the moment it is woken until it has its permit and is back from its wait.
+/// From the moment it is woken until it is back from its wait. The other was woken as well, and takes the permit: it finds
+/// nothing, or a permit of its own.
 #[test]
-fn a_waiter_killed_after_each_instruction_since_it_was_woken() {
-    for command in ["step-wait", "step-timed", "step-any"] {
-        let stage = Stage::new();
-        let other = stage.actor();
-        let mut taken = 0;
-        let mut points = if command == "step-any" { KillPoints::changes() } else { KillPoints::each() };
-        while points.are_left() {
-            let victim = stage.actor();
-            let stepper = victim.step_through(command);
-            stepper.run_until_asleep();
-            other.sleep_on("wait");
-            stage.table.permits.post().unwrap();
-            assert!(matches!(stepper.stopped(), Stop::Exit { result: 0.. }));
-            if command == "step-any" {
-                // The other was woken as well, and takes it. This one finds nothing, or a permit of its own.
-                stage.one_takes(&mut vec![&other]);
-                other.sleep_on("wait");
-            }
-            points.send(&stepper);
-            let has_taken = command != "step-any" && stage.permits() == 0;
-            stepper.kill();
-            victim.kill();
-            if has_taken || command == "step-any" {
-                stage.table.permits.post().unwrap();
-            }
-            stage.one_takes(&mut vec![&other]);
-            taken += usize::from(has_taken);
-        }
-        println!("{command}, woken, one other sleeper: {points}, {taken} after it was taken, 0 stuck");
-        assert!(points.kills() > 2 && (taken > 0 || command == "step-any"));
-    }
-}
-
-#[test]
-fn a_setter_of_a_manual_reset_event_killed_after_each_instruction() {
+fn a_waiter_for_any_killed_since_it_was_woken() {
     let stage = Stage::new();
-    let waiters = [stage.actor(), stage.actor()];
-    let mut set = 0;
-    let prepare = || {
-        stage.table.manual.reset().unwrap();
-        waiters.iter().for_each(|waiter| waiter.sleep_on("manual"));
-    };
-    let mut points = KillPoints::each();
-    kill_at(&mut points, &stage, "step-set-manual", prepare, || {
-        if stage.table.manual.is_set() {
-            set += 1;
-        } else {
-            // Not set: nobody was woken.
-            waiters.iter().for_each(|waiter| assert!(schedule::is_asleep(waiter.tid)));
-            stage.table.manual.set().unwrap();
-        }
-        waiters.iter().for_each(|waiter| waiter.child.peer.expect("done"));
-    });
-    println!("set, two sleepers: {points}, {set} after it was set, 0 stuck");
-    assert!(set > 0 && points.kills() > set);
+    let other = stage.actor();
+    let mut points = KillPoints::changes();
+    while points.are_left() {
+        let victim = stage.actor();
+        let stepper = victim.step_through("step-any");
+        stepper.run_until_asleep();
+        other.sleep_on("wait");
+        stage.table.permits.post().unwrap();
+        assert!(matches!(stepper.stopped(), Stop::Exit { result: 0.. }));
+        stage.one_takes(&mut vec![&other]);
+        other.sleep_on("wait");
+        points.send(&stepper);
+        stepper.kill();
+        victim.kill();
+        stage.table.permits.post().unwrap();
+        stage.one_takes(&mut vec![&other]);
+    }
+    println!("step-any, woken, one other sleeper: {points}, 0 stuck");
+    assert!(points.kills() > 2);
 }

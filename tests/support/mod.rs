@@ -7,6 +7,7 @@ pub mod fenced;
 pub mod kill_points;
 pub mod no_waitv;
 pub mod place;
+pub mod plain_lock;
 pub mod plans;
 pub mod random;
 pub mod remains;

@@ -1,5 +1,6 @@
 //! What a thread of another process would leave if it were killed now, and where it is in its program.
 
+use std::fmt;
 use std::fs;
 use std::io::IoSliceMut;
 use std::ops::Range;
@@ -13,6 +14,22 @@ use nix::unistd::Pid;
 pub struct Place {
     file: String,
     offset: u64,
+    /// Where it is in all processes, if that is the same.
+    everywhere: Option<u64>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{:#x}", self.file, self.offset)
+    }
+}
+
+/// Whether processes have their files at the same addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// They are forks of one.
+    One,
+    Several,
 }
 
 /// A line of `/proc/TID/maps`.
@@ -44,6 +61,9 @@ fn mapping(line: &str) -> Option<Mapping> {
 impl Place {
     /// The address of the instruction in a process that has the file.
     pub fn address(&self, tid: Pid) -> u64 {
+        if let Some(address) = self.everywhere {
+            return address;
+        }
         let start = mappings(tid).iter().find(|mapping| mapping.name == self.file).map(|mapping| mapping.range.start);
         start.unwrap_or_else(|| panic!("{} is not mapped", self.file)) + self.offset
     }
@@ -109,11 +129,12 @@ impl Remains {
     }
 
     /// The place of the instruction at that address.
-    pub fn place(&self, address: u64) -> Place {
+    pub fn place(&self, address: u64, images: Images) -> Place {
         let of = self.mappings.iter().find(|mapping| mapping.range.contains(&address));
         let name = of.map_or("", |mapping| &mapping.name);
         let first = self.mappings.iter().find(|mapping| mapping.name == name);
-        Place { file: name.to_owned(), offset: address - first.map_or(0, |mapping| mapping.range.start) }
+        let offset = address - first.map_or(0, |mapping| mapping.range.start);
+        Place { file: name.to_owned(), offset, everywhere: (images == Images::One).then_some(address) }
     }
 }
 

@@ -37,6 +37,28 @@ pub struct Stepper {
     of_one_thread: PhantomData<*const ()>,
 }
 
+/// How a victim has stopped, to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// At an instruction.
+    There,
+    /// To the end of what was to be stepped through.
+    ToTheEnd,
+    /// To a call in which it sleeps.
+    ToSleep,
+}
+
+/// The instruction before which a thread stands; on some machines that can't be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    /// 0 where it can't be told.
+    pub address: u64,
+    /// Whether it is a system call; it may be where that can't be told.
+    pub is_call: bool,
+    /// The number of that call.
+    pub number: Option<i64>,
+}
+
 /// What a thread came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -63,7 +85,8 @@ impl Stop {
 
     /// Whether it is about to make a call in which the sleepers of any backend sleep.
     pub fn may_sleep(self) -> bool {
-        self.is_futex_wait() || matches!(self, Stop::Entry { number: libc::SYS_semtimedop, .. })
+        let inherits = matches!(self.futex_operation(), Some(libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2));
+        self.is_futex_wait() || inherits || matches!(self, Stop::Entry { number: libc::SYS_semtimedop, .. })
     }
 
     /// Whether it is about to change a word and wake sleepers in `futex`.
@@ -106,9 +129,11 @@ impl Stepper {
 
     /// One instruction, or [`Stop::Asleep`] if it is a system call that sleeps on a futex.
     pub fn step_or_sleep(&self) -> Stop {
-        if !self.is_at_syscall() {
-            return self.step();
-        }
+        if self.is_at_syscall() { self.step_call_or_sleep() } else { self.step() }
+    }
+
+    /// The same where the next instruction may be a system call.
+    pub fn step_call_or_sleep(&self) -> Stop {
         ptrace::step(self.tid, None).unwrap();
         self.sleeps_or_stops().unwrap_or(Stop::Asleep)
     }
@@ -124,10 +149,28 @@ impl Stepper {
         None
     }
 
-    /// Whether the system call that was just stepped through returned ETIMEDOUT; `false` on machines where that can't be told.
+    /// The next instruction.
+    pub fn next(&self) -> Next {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let is_call = self.is_call_at(registers.rip);
+            Next { address: registers.rip, is_call, number: is_call.then_some(registers.rax as i64) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Next { address: 0, is_call: true, number: None }
+    }
+
+    /// Whether the system call that was just stepped through says that the time is up; `false` on machines where that can't
+    /// be told.
     pub fn has_timed_out(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
-        return ptrace::getregs(self.tid).unwrap().rax as i64 == -i64::from(libc::ETIMEDOUT);
+        {
+            let registers = ptrace::getregs(self.tid).unwrap();
+            let result = -(registers.rax as i64);
+            let of_semaphores = registers.orig_rax as i64 == libc::SYS_semtimedop && result == i64::from(libc::EAGAIN);
+            result == i64::from(libc::ETIMEDOUT) || of_semaphores
+        }
         #[cfg(not(target_arch = "x86_64"))]
         false
     }
@@ -177,6 +220,16 @@ impl Stepper {
         stop
     }
 
+    /// Lets the stopped thread run to its next mark, or until it sleeps.
+    pub fn run_to_end(&self) -> Came {
+        ptrace::cont(self.tid, None).unwrap();
+        match self.sleeps_or_stops() {
+            Some(Stop::Mark) => Came::ToTheEnd,
+            None => Came::ToSleep,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
     /// The same where all addresses are said to be 0: every instruction is a visit.
     #[cfg(not(target_arch = "x86_64"))]
     pub fn run_to(&self, _: &Place, visit: usize) -> Stop {
@@ -201,12 +254,16 @@ impl Stepper {
     pub fn is_at_syscall(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
-            let at = ptrace::getregs(self.tid).unwrap().rip;
-            let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(at as usize)).unwrap();
-            code & 0xffff == 0x050f
+            self.is_call_at(ptrace::getregs(self.tid).unwrap().rip)
         }
         #[cfg(not(target_arch = "x86_64"))]
         true
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_call_at(&self, address: u64) -> bool {
+        let code = ptrace::read(self.tid, std::ptr::without_provenance_mut(address as usize)).unwrap();
+        code & 0xffff == 0x050f
     }
 
     /// Lets the stopped thread run to the next entry or exit of a system call, or mark.
