@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - `counter.rs`: looked at first, changed then, so that some counts are lost.
-//! - `seqlock.rs`: without its first fence, so that readers see half of what is written.
+//! - `seqlock.rs`: without the fence between reading and looking again, so that readers see half of what is written.
 //! - `lock_word.rs`: without an owner, so that a killed one leaves it locked for ever.
 
 mod counter;

@@ -6,24 +6,24 @@ use proptest::prelude::*;
 use pshared::contend::{Contest, Subject};
 use pshared::{Mutex, ShmSafe};
 
-pub struct Seqlock(Fence);
+pub struct Seqlock(Look);
 
-/// When the writer tells the readers.
+/// When a reader looks at the sequence for the second time.
 #[derive(Clone, Copy, PartialEq)]
-enum Fence {
-    /// Before, with a fence, and after.
-    Both,
-    /// Without the fence the odd sequence may be seen after the words, and be even again by then.
-    OnlyAfter,
+enum Look {
+    /// When it has read the words, as a fence makes sure.
+    Last,
+    /// Without the fence, processor and compiler may look before that, which is what this does.
+    Early,
 }
 
 /// Nobody is killed: whoever reads waits for a writer, and nobody would tell of a dead one.
 pub fn buggy() -> Contest<Seqlock> {
-    Contest::new(Seqlock(Fence::OnlyAfter)).kill_rate(0.0)
+    Contest::new(Seqlock(Look::Early)).kill_rate(0.0)
 }
 
 pub fn repaired() -> Contest<Seqlock> {
-    Contest::new(Seqlock(Fence::Both)).kill_rate(0.0)
+    Contest::new(Seqlock(Look::Last)).kill_rate(0.0)
 }
 
 const WORDS: usize = 8;
@@ -58,8 +58,8 @@ impl Subject for Seqlock {
 
     fn run(&self, shared: &Words, op: &Op) -> [u64; WORDS] {
         match op {
-            Op::Write(value) => shared.write(*value, self.0),
-            Op::Read => shared.read(),
+            Op::Write(value) => shared.write(*value),
+            Op::Read => shared.read(self.0),
         }
     }
 
@@ -75,29 +75,29 @@ impl Subject for Seqlock {
     }
 
     fn state(&self, shared: &Words) -> [u64; WORDS] {
-        shared.read()
+        shared.read(Look::Last)
     }
 }
 
 impl Words {
-    fn write(&self, value: u64, told: Fence) -> [u64; WORDS] {
+    fn write(&self, value: u64) -> [u64; WORDS] {
         let _alone = self.writers.lock().unwrap();
         let before = self.sequence.load(Ordering::Relaxed);
-        if told == Fence::Both {
-            self.sequence.store(before + 1, Ordering::Relaxed);
-            fence(Ordering::Release);
-        }
+        self.sequence.store(before + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
         self.words.iter().for_each(|word| word.store(value, Ordering::Relaxed));
         self.sequence.store(before + 2, Ordering::Release);
         [value; WORDS]
     }
 
-    fn read(&self) -> [u64; WORDS] {
+    fn read(&self, look: Look) -> [u64; WORDS] {
         loop {
             let before = self.sequence.load(Ordering::Acquire);
+            let early = self.sequence.load(Ordering::Acquire);
             let words = std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
             fence(Ordering::Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
+            let after = if look == Look::Early { early } else { self.sequence.load(Ordering::Relaxed) };
+            if before.is_multiple_of(2) && after == before {
                 return words;
             }
             std::hint::spin_loop();

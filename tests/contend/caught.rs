@@ -46,12 +46,12 @@ fn a_counter_that_is_changed_in_one_step_passes() {
 }
 
 #[test]
-fn a_seqlock_without_its_first_fence_is_caught() {
+fn a_seqlock_without_the_readers_fence_is_caught() {
     assert_eq!(caught(seqlock::buggy()), Problem::WrongAnswers);
 }
 
 #[test]
-fn a_seqlock_with_both_fences_passes() {
+fn a_seqlock_with_its_fences_passes() {
     seqlock::repaired().plans(100).passes();
 }
 
