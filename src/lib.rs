@@ -2,6 +2,7 @@
 
 extern crate self as pshared;
 
+mod atomic;
 pub mod backend;
 mod barrier;
 mod cell;
@@ -10,6 +11,9 @@ mod data;
 mod deadline;
 mod error;
 mod event;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod modelled;
 mod mutex;
 mod once;
 mod once_lock;

@@ -6,8 +6,10 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
+#[cfg(not(loom))]
 use nix::sys::time::TimeSpec;
 
+#[cfg(not(loom))]
 unsafe extern "C" {
     /// glibc 2.30, not in POSIX before Issue 8: `sem_timedwait` by a clock of choice.
     fn sem_clockwait(sem: *mut libc::sem_t, clock: libc::clockid_t, until: *const libc::timespec) -> c_int;
@@ -41,7 +43,10 @@ impl Sem {
     pub(crate) fn as_ptr(&self) -> *mut libc::sem_t {
         self.0.get().cast()
     }
+}
 
+#[cfg(not(loom))]
+impl Sem {
     /// `sem_init` with `pshared` set.
     ///
     /// # Safety

@@ -5,7 +5,12 @@ use std::num::NonZeroU8;
 
 use nix::errno::Errno;
 
+/// The number of a model's thread.
+#[cfg(loom)]
+pub(crate) use crate::modelled::thread_id as gettid;
+
 /// `gettid`.
+#[cfg(not(loom))]
 pub(crate) fn gettid() -> u32 {
     nix::unistd::gettid().as_raw() as u32
 }
@@ -13,14 +18,14 @@ pub(crate) fn gettid() -> u32 {
 /// `kill(tid, 0)`: whether a thread of that id exists, zombies included, in whatever process.
 pub(crate) fn exists(tid: u32) -> bool {
     // SAFETY: signal 0 only checks.
-    unsafe { libc::kill(tid as libc::pid_t, 0) == 0 || Errno::last() != Errno::ESRCH }
+    cfg!(loom) || unsafe { libc::kill(tid as libc::pid_t, 0) == 0 || Errno::last() != Errno::ESRCH }
 }
 
 /// `tgkill(getpid(), tid, 0)`: whether a thread of that id exists in this process.
 pub(crate) fn exists_here(tid: u32) -> bool {
     // SAFETY: signal 0 only checks.
     let done = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid as libc::pid_t, 0) };
-    done == 0 || Errno::last() != Errno::ESRCH
+    cfg!(loom) || done == 0 || Errno::last() != Errno::ESRCH
 }
 
 /// What `/proc` says of a thread.
@@ -68,5 +73,5 @@ pub(crate) fn process_of(tid: u32) -> Option<u32> {
 
 /// Whether `/proc` was mounted in this process's pid namespace; elsewhere its ids mean other threads.
 fn proc_is_ours() -> bool {
-    fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+    !cfg!(loom) && fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
 }

@@ -22,7 +22,7 @@ is a tuple (name of a step, arguments...).
 """
 
 import gc
-import sys
+import os
 from array import array
 
 DONE, DEAD = ("done",), ("dead",)
@@ -263,9 +263,10 @@ class Verdict:
         self.states, self.problem, self.trace = states, problem, trace
 
 
-def explore(program, kills, limit=3_000_000):
-    # Nothing here is a cycle, and looking for cycles among millions of tuples takes a fifth of the time.
-    gc.disable()
+LIMIT_OF_STATES = 3_000_000
+
+
+def start_of(program, kills):
     start = World.__new__(World)
     start.words = list(program.words())
     start.next = [None] * program.locks
@@ -274,12 +275,39 @@ def explore(program, kills, limit=3_000_000):
     start.asleep, start.woken = [()] * program.threads, [()] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
+    return start
 
-    states = [start.freeze()]
-    number = {states[0]: 0}
-    parent, label = array("l", [-1]), [""]
-    sources, targets = array("l"), array("l")  # the moves that aren't kills
-    ended = array("l")
+
+def may_end(program, world):
+    return all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world)
+
+
+def deaths(program, world):
+    """Every kill that can come next, as (label, world)."""
+    if world.kills:
+        for me, place in enumerate(world.at):
+            if place not in (DONE, DEAD) and program.may_be_killed(world, me):
+                for new in die(program, world, me):
+                    new.kills -= 1
+                    yield f"KILL {me}", new
+
+
+def hang(world):
+    waiting = [t for t, place in enumerate(world.at) if place not in (DONE, DEAD)]
+    return f"hang: {waiting} can't come to an end, words {world.words}"
+
+
+def explore(program, kills):
+    """Depth first: what is wrong is found early. A hang is a set of states that lead to each other and to no end, and nowhere
+    else: known as soon as the set is complete (Tarjan's strongly connected components, of the moves that aren't kills)."""
+    # Nothing here is a cycle, and looking for cycles among millions of tuples takes a fifth of the time.
+    gc.disable()
+    number = {}
+    low, is_open, good = array("l"), bytearray(), bytearray()
+    parent, label = array("l"), []
+    begun = []  # the states of sets that aren't complete, and the way to where the search is
+    path = []
+    after_kills = [(start_of(program, kills).freeze(), "", -1)]
 
     def trace(at):
         steps = []
@@ -288,66 +316,80 @@ def explore(program, kills, limit=3_000_000):
             at = parent[at]
         return steps[::-1]
 
-    def reach(frozen, by, at):
-        found = number.setdefault(frozen, len(states))
-        if found == len(states):
-            states.append(frozen)
-            parent.append(at)
-            label.append(by)
-        return found
+    def visit(frozen, by, before):
+        """Begins with a state; says what is wrong with it."""
+        at = number[frozen] = len(low)
+        low.append(at)
+        is_open.append(1)
+        parent.append(before)
+        label.append(by)
+        begun.append((at, frozen))
+        world = World.thaw(frozen)
+        good.append(may_end(program, world))
+        after_kills.extend((new.freeze(), by, at) for by, new in deaths(program, world))
+        path.append((at, iter([(by, new.freeze()) for by, new in moves(program, world)])))
+        return program.wrong(world)
 
-    at = 0
-    while at < len(states):
-        world = World.thaw(states[at])
-        problem = program.wrong(world)
-        if problem:
-            return Verdict(len(states), problem, trace(at))
-        if all(place in (DONE, DEAD) for place in world.at) or program.may_rest(world):
-            ended.append(at)
-        for by, new in moves(program, world):
-            sources.append(at)
-            targets.append(reach(new.freeze(), by, at))
-        if world.kills:
-            for me, place in enumerate(world.at):
-                if place not in (DONE, DEAD) and program.may_be_killed(world, me):
-                    for new in die(program, world, me):
-                        new.kills -= 1
-                        reach(new.freeze(), f"KILL {me}", at)
-        if len(states) > limit:
-            return Verdict(len(states), f"no verdict after {limit} states", [])
-        at += 1
+    while after_kills:
+        frozen, by, before = after_kills.pop()
+        if frozen in number:
+            continue
+        problem = visit(frozen, by, before)
+        while path:
+            if problem:
+                return Verdict(len(low), problem, trace(len(low) - 1))
+            if len(low) > LIMIT_OF_STATES:
+                return Verdict(len(low), f"no verdict after {LIMIT_OF_STATES} states", [])
+            at, rest = path[-1]
+            for by, frozen in rest:
+                found = number.get(frozen)
+                if found is None:
+                    problem = visit(frozen, by, at)
+                    break
+                if not is_open[found]:
+                    good[at] = 1  # or the search would have ended there
+                elif found < low[at]:
+                    low[at] = found
+            else:
+                path.pop()
+                if path and low[at] < low[path[-1][0]]:
+                    low[path[-1][0]] = low[at]
+                if low[at] == at:
+                    ends = False
+                    while True:
+                        last, frozen = begun.pop()
+                        is_open[last] = 0
+                        ends = ends or good[last]
+                        if last == at:
+                            break
+                    if not ends:
+                        return Verdict(len(low), hang(World.thaw(frozen)), trace(at))
+                    if path:
+                        good[path[-1][0]] = 1
+    return Verdict(len(low), None, [])
 
-    stuck = first_without_end(len(states), sources, targets, ended)
-    if stuck is not None:
-        world = World.thaw(states[stuck])
-        waiting = [t for t, place in enumerate(world.at) if place not in (DONE, DEAD)]
-        return Verdict(len(states), f"hang: {waiting} can't come to an end, words {world.words}", trace(stuck))
-    return Verdict(len(states), None, [])
 
-
-def first_without_end(count, sources, targets, ended):
-    """The first state from which no end can be reached, going backwards from all ends."""
-    starts = array("l", bytes(8 * (count + 1)))
-    for target in targets:
-        starts[target + 1] += 1
-    for i in range(count):
-        starts[i + 1] += starts[i]
-    into, fill = array("l", bytes(8 * len(targets))), starts[:]
-    for source, target in zip(sources, targets):
-        into[fill[target]] = source
-        fill[target] += 1
-    good = bytearray(count)
-    todo = list(ended)
-    for state in todo:
-        good[state] = 1
-    while todo:
-        state = todo.pop()
-        for source in into[starts[state]:starts[state + 1]]:
-            if not good[source]:
-                good[source] = 1
-                todo.append(source)
-    found = good.find(0)
-    return None if found < 0 else found
+def shortest_trace(program, kills, problem):
+    """What leads to the problem in the fewest steps; for a hang, to the state that was found."""
+    start = start_of(program, kills).freeze()
+    states, parent, label, known = [start], array("l", [-1]), [""], {start}
+    for at, frozen in enumerate(states):
+        world = World.thaw(frozen)
+        if problem in (program.wrong(world), hang(world)):
+            steps = []
+            while parent[at] >= 0:
+                steps.append(label[at])
+                at = parent[at]
+            return steps[::-1]
+        for step in (moves, deaths):
+            for by, new in step(program, world):
+                frozen = new.freeze()
+                if frozen not in known:
+                    known.add(frozen)
+                    states.append(frozen)
+                    parent.append(at)
+                    label.append(by)
+    return []
 
 
 class Report:
@@ -360,8 +402,8 @@ class Report:
         self.check(name, program, kills, None)
 
     def long(self, name, program, kills):
-        """What takes minutes, and is only run when asked for."""
-        if "--long" in sys.argv:
+        """What takes minutes, and is only run when asked for: PSHARED_MODELS=full."""
+        if os.environ.get("PSHARED_MODELS") == "full":
             self.holds(name, program, kills)
 
     def fails(self, name, program, kills, problem):
@@ -376,7 +418,7 @@ class Report:
         print(f"{'as expected' if fine else 'SURPRISE   '} | {name} | kills {kills} | {verdict.states} states | {said}", flush=True)
         if not fine:
             self.surprises += 1
-            for step in verdict.trace:
+            for step in shortest_trace(program, kills, found) if found else verdict.trace:
                 print(f"                {step}")
 
     def exit(self):

@@ -45,7 +45,7 @@
 //!
 //! The protocol is `tests/models/barrier.py`.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -56,6 +56,7 @@ use super::robust::{RobustWord, SLICE, WAITERS, cannot_sleep, owner};
 use super::slot::{Attempt, Reach};
 use super::spin::Spin;
 use super::thread::{self, Thread};
+use crate::atomic::{AtomicU32, AtomicU64, Hint};
 use crate::backend::{Met, RawBarrier, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, LockError, Result};
@@ -97,7 +98,7 @@ pub struct Rounds<const N: usize> {
     state: AtomicU64,
     gate: AtomicU32,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
     places: [Place; N],
 }
 
@@ -127,7 +128,7 @@ unsafe impl<const N: usize> RawBarrier for Rounds<N> {
         doors: [const { Relay::new() }; 2],
         state: AtomicU64::new(0),
         gate: AtomicU32::new(0),
-        estimate: AtomicU32::new(0),
+        estimate: Hint::new(0),
         places: [const { Place { slot: RobustWord::new(), note: AtomicU64::new(0) } }; N],
     };
 

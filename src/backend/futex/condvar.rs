@@ -54,7 +54,7 @@
 //!
 //! The protocol is `tests/models/condvar.py`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -63,6 +63,7 @@ use super::relay;
 use super::robust::{Kind, OWNER, RobustWord};
 use super::spin::Spin;
 use super::thread::{self, Thread};
+use crate::atomic::{AtomicU32, Hint};
 use crate::backend::{Acquired, RawCondvar, RawMutex, Refused, Waited};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
@@ -85,7 +86,7 @@ pub struct Condvar {
     baton: RobustWord,
     sequence: AtomicU32,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
 }
 
 static_assertions::const_assert_eq!(std::mem::size_of::<Condvar>(), 48);
@@ -263,7 +264,7 @@ impl Condvar {
 
 // SAFETY: wait_and_lock ends with what RawMutex::lock_at_once or RawMutex::lock gave.
 unsafe impl<M: RawMutex> RawCondvar<M> for Condvar {
-    const NEW: Self = Condvar { baton: RobustWord::new(), sequence: AtomicU32::new(0), estimate: AtomicU32::new(0) };
+    const NEW: Self = Condvar { baton: RobustWord::new(), sequence: AtomicU32::new(0), estimate: Hint::new(0) };
 
     unsafe fn wait(&self, mutex: &M, held: M::Held, patience: Patience) -> Result<Waited<M::Held>, Refused> {
         // SAFETY: handed through.

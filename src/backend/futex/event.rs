@@ -27,9 +27,10 @@
 //!
 //! The protocol is `tests/models/event.py`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::watch::Watch;
+use crate::atomic::{AtomicU32, Hint};
 use crate::backend::{RawEvent, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Result;
@@ -47,7 +48,7 @@ const GENERATION: u32 = SET - 1;
 pub struct FutexEvent {
     word: AtomicU32,
     /// See [`Watch`].
-    misses: AtomicU32,
+    misses: Hint,
 }
 
 static_assertions::const_assert_eq!(std::mem::size_of::<FutexEvent>(), 8);
@@ -103,7 +104,7 @@ pub(super) struct Since(u32);
 
 impl FutexEvent {
     const fn with(word: u32) -> FutexEvent {
-        FutexEvent { word: AtomicU32::new(word), misses: AtomicU32::new(0) }
+        FutexEvent { word: AtomicU32::new(word), misses: Hint::new(0) }
     }
 
     pub(super) fn now(&self) -> Since {

@@ -35,7 +35,7 @@
 //!
 //! The protocol is `tests/models/permits.py`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::held::Held;
@@ -44,6 +44,7 @@ use super::robust::{RobustWord, SLICE, WAITERS, WAITERS_BIT, cannot_sleep, owner
 use super::slot::{Attempt, Reach};
 use super::spin::Spin;
 use super::thread::{self, Thread};
+use crate::atomic::Hint;
 use crate::backend::{RawPermits, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Result;
@@ -58,7 +59,7 @@ const BLIND_SLICE: Duration = Duration::from_millis(10);
 pub struct Slots<const N: usize> {
     relay: Relay,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
     slots: [RobustWord; N],
 }
 
@@ -74,8 +75,7 @@ pub struct HeldPermit {
 
 // SAFETY: a permit is a slot, and RobustWord's invariant 1 says that it has one owner at most.
 unsafe impl<const N: usize> RawPermits for Slots<N> {
-    const FREE: Self =
-        Slots { relay: Relay::new(), estimate: AtomicU32::new(0), slots: [const { RobustWord::new() }; N] };
+    const FREE: Self = Slots { relay: Relay::new(), estimate: Hint::new(0), slots: [const { RobustWord::new() }; N] };
 
     type Held = HeldPermit;
 

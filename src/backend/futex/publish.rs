@@ -15,12 +15,13 @@
 //!
 //! The model is `tests/models/publish.py`.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::held::Held;
 use super::process;
 use super::robust::{Kind, OWNER, READY, READY_BIT, RobustWord};
 use super::thread;
+use crate::atomic::fence;
 use crate::backend::{Acquired, Refused};
 use crate::deadline::Patience;
 use crate::error::{Error, Result};

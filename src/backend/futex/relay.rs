@@ -19,13 +19,14 @@
 //! Without `futex_waitv` (Linux before 5.16, or a filter that forbids it; noticed at the first call) a sleeper queues on
 //! the relay alone. A change between its last look and its sleep goes unnoticed then, so it sleeps in short slices.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 
 use super::thread::Thread;
+use crate::atomic::AtomicU32;
 use crate::deadline::Deadline;
 use crate::sys::futex::{self, Change, Expected, Wake};
 

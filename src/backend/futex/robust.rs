@@ -45,13 +45,14 @@
 //!
 //! The protocol is `tests/models/mutex.py`; for list and pending `linking.py` there, for the looking up `oracle.py`.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::held::Held;
 use super::process;
 use super::spin::Spin;
 use super::thread::{self, Thread};
+use crate::atomic::{AtomicU32, AtomicU64, Hint};
 use crate::backend::{Acquired, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
@@ -87,7 +88,7 @@ pub struct RobustWord {
     word: AtomicU32,
     stamp: AtomicU64,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
     spare: AtomicU32,
     /// Written by libc only, when one of its own locks becomes our neighbour on the list.
     back: AtomicUsize,
@@ -114,7 +115,7 @@ impl RobustWord {
             word: AtomicU32::new(word),
             settled: AtomicU32::new(0),
             stamp: AtomicU64::new(0),
-            estimate: AtomicU32::new(0),
+            estimate: Hint::new(0),
             spare: AtomicU32::new(0),
             back: AtomicUsize::new(0),
             next: AtomicUsize::new(0),

@@ -70,11 +70,12 @@ mod gate;
 mod reader;
 mod visit;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::held::Held;
 use super::robust::{OWNER_DIED, RobustWord, owner};
 use super::thread::{self, Thread};
+use crate::atomic::{AtomicU32, AtomicU64};
 use crate::backend::{RawRwLock, RawUpgradableRwLock, Refused};
 use crate::deadline::Patience;
 use crate::error::Result;

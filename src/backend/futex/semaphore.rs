@@ -53,7 +53,7 @@
 //!
 //! The protocol is `tests/models/semaphore.py`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -61,6 +61,7 @@ use nix::errno::Errno;
 use super::relay::Relay;
 use super::thread;
 use super::watch::Watch;
+use crate::atomic::{AtomicU32, Hint};
 use crate::backend::{Posted, RawSemaphore, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, Result};
@@ -95,7 +96,7 @@ pub struct FutexSemaphore {
     /// [`VALUE`] less the maximum.
     withheld: AtomicU32,
     /// See [`Watch`].
-    misses: AtomicU32,
+    misses: Hint,
     spare: AtomicU32,
 }
 
@@ -187,7 +188,7 @@ impl FutexSemaphore {
             settled: AtomicU32::new(0),
             kind: AtomicU32::new(kind),
             withheld: AtomicU32::new(VALUE - max),
-            misses: AtomicU32::new(0),
+            misses: Hint::new(0),
             spare: AtomicU32::new(0),
         }
     }

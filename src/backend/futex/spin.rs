@@ -14,9 +14,11 @@
 //! up, and so to and fro. Each lock remembers how often in a row that was in vain. After a few times only one wait in some
 //! tries again for a moment, and one in many for as long as ever.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use parking_lot_core::SpinWait;
+
+use crate::atomic::Hint;
 
 /// Pauses before the first look: 1 + 2 + 4, three steps of [`SpinWait`].
 const FIRST: u32 = 7;
@@ -39,7 +41,7 @@ const RETRY_FOR_LONG: u32 = 512;
 /// A waiter's spinning.
 pub(crate) struct Spin<'a> {
     /// Failures in a row. A hint only: any value is harmless, and one that is lost between two writers isn't missed.
-    failures: &'a AtomicU32,
+    failures: &'a Hint,
     wait: SpinWait,
     spent: u32,
     limit: u32,
@@ -47,7 +49,9 @@ pub(crate) struct Spin<'a> {
 
 /// The pauses that a wait is worth after so many failures in a row.
 fn limit(failures: u32) -> u32 {
-    if failures < HOPELESS || failures.is_multiple_of(RETRY_FOR_LONG) {
+    if cfg!(loom) {
+        0 // each look would be one more branch
+    } else if failures < HOPELESS || failures.is_multiple_of(RETRY_FOR_LONG) {
         MOST
     } else if failures.is_multiple_of(RETRY) {
         LEAST
@@ -57,7 +61,7 @@ fn limit(failures: u32) -> u32 {
 }
 
 impl<'a> Spin<'a> {
-    pub(crate) fn new(failures: &'a AtomicU32) -> Spin<'a> {
+    pub(crate) fn new(failures: &'a Hint) -> Spin<'a> {
         Spin { failures, wait: SpinWait::new(), spent: 0, limit: limit(failures.load(Ordering::Relaxed)) }
     }
 

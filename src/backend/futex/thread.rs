@@ -36,12 +36,13 @@ mod foreign;
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{self, Ordering, compiler_fence};
 
 use self::foreign::{back_of, first_half, tell_foreign, walk, walk_from};
 use super::held::Held;
 use super::process;
 use super::robust::RobustWord;
+use crate::atomic::AtomicU32;
 use crate::backend::watched::Identity;
 use crate::error::{Error, Result};
 use crate::sys::robust_list::{self, Head, LIMIT, LINK_AT, WORD_AT};
@@ -59,7 +60,7 @@ const STRANGER: u32 = 1 << 31;
 /// The calling thread.
 pub(crate) struct Thread {
     /// The process's generation: a word that the kernel zeroes in a forked child.
-    process: Cell<*const AtomicU32>,
+    process: Cell<*const atomic::AtomicU32>,
     /// The generation that the rest of the state is of.
     generation: Cell<u32>,
     /// The pid namespace's inode number; they fit 32 bits, 0 is none.
@@ -117,25 +118,14 @@ impl Place {
     }
 }
 
+#[cfg(not(loom))]
 thread_local! {
-    static THREAD: Thread = const {
-        Thread {
-            process: Cell::new(&raw const process::NOBODY),
-            generation: Cell::new(0),
-            namespace: Cell::new(0),
-            more: Cell::new(0),
-            by_libc: Cell::new(STRANGER),
-            among_foreign: Cell::new(false),
-            head: Cell::new(std::ptr::null()),
-            stamp: Cell::new(0),
-            slot: Cell::new(0),
-            identity: Cell::new(0),
-            asked: Cell::new((0, 0)),
-            few: [const { Place::empty() }; 1 + FEW],
-            many: Cell::new(None),
-            own_head: Head::unregistered(),
-        }
-    };
+    static THREAD: Thread = const { Thread::new() };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    static THREAD: Thread = Thread::new();
 }
 
 /// A thread whose state is fresh, with nothing on its list but the one lock, if any, that this was asked for: what the
@@ -156,6 +146,25 @@ pub(crate) fn with<R>(f: impl FnOnce(&Thread) -> R) -> R {
 }
 
 impl Thread {
+    const fn new() -> Thread {
+        Thread {
+            process: Cell::new(&raw const process::NOBODY),
+            generation: Cell::new(0),
+            namespace: Cell::new(0),
+            more: Cell::new(0),
+            by_libc: Cell::new(STRANGER),
+            among_foreign: Cell::new(false),
+            head: Cell::new(std::ptr::null()),
+            stamp: Cell::new(0),
+            slot: Cell::new(0),
+            identity: Cell::new(0),
+            asked: Cell::new((0, 0)),
+            few: [const { Place::empty() }; 1 + FEW],
+            many: Cell::new(None),
+            own_head: Head::unregistered(),
+        }
+    }
+
     /// The generation of this process, or 0 where nobody has asked since it was forked.
     #[inline]
     fn current(&self) -> u32 {

@@ -5,7 +5,9 @@
 //! sleep, and then a watch pays only if it lasts as long as a sleeper takes to come. So a long watch is tried first, after
 //! failures ever more seldom, and always after a success; where only one of them can run at a time it dies out.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
+
+use crate::atomic::Hint;
 
 /// Pauses of a long watch: about what sleeping and being woken takes.
 const LONG: u32 = 1024;
@@ -22,14 +24,20 @@ const MANY: u32 = 4096;
 /// One thread's watching.
 pub(super) struct Watch<'a> {
     /// Failures in a row, of all who watched; a hint only, so any value is harmless.
-    failures: &'a AtomicU32,
+    failures: &'a Hint,
     left: u32,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(failures: &'a AtomicU32) -> Watch<'a> {
+    pub(super) fn new(failures: &'a Hint) -> Watch<'a> {
         let so_far = failures.load(Ordering::Relaxed);
-        let left = if so_far < FEW || so_far.is_power_of_two() { LONG } else { SHORT };
+        let left = if cfg!(loom) {
+            0 // each look would be one more branch
+        } else if so_far < FEW || so_far.is_power_of_two() {
+            LONG
+        } else {
+            SHORT
+        };
         Watch { failures, left }
     }
 

@@ -47,6 +47,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
+use crate::atomic::Hint;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::process;
 use crate::backend::futex::spin::Spin;
@@ -76,7 +77,7 @@ pub struct Mutex<const INHERITS: bool> {
     /// The pid namespace that the owners' ids belong to; 0 where this isn't (yet) in shared memory.
     settled: AtomicU32,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
 }
 
 static_assertions::const_assert_eq!(std::mem::offset_of!(Mutex<false>, mutex), 0);
@@ -102,7 +103,7 @@ impl<const INHERITS: bool> Mutex<INHERITS> {
             mutex: RobustMutex::new(),
             owner: AtomicU64::new(0),
             settled: AtomicU32::new(0),
-            estimate: AtomicU32::new(0),
+            estimate: Hint::new(0),
         }
     }
 

@@ -46,13 +46,14 @@
 //!
 //! The protocol is that of `tests/models/barrier.py`, where slices take the place of the kernel's wake-ups.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Identity;
 use super::bell::Bell;
 use super::owner::{OwnerWord, owner};
 use super::waiting::{SLICE, Waiting};
+use crate::atomic::AtomicU64;
 use crate::backend::futex::thread;
 use crate::backend::{Met, RawBarrier, Refused};
 use crate::deadline::{Deadline, Patience};

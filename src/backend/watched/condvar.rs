@@ -21,10 +21,11 @@
 //! While notifications come one by one, each sleeper returns within a slice of the first. The sequence comes round after
 //! 2³¹ notifications, which a waiter that doesn't run meanwhile takes for none.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::bell::{Bell, Heard};
 use super::waiting::{Waiting, deadline_of};
+use crate::atomic::AtomicU32;
 use crate::backend::futex::thread;
 use crate::backend::{Acquired, RawCondvar, RawMutex, Refused, Waited};
 use crate::deadline::{Deadline, Patience};

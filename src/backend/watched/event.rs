@@ -9,10 +9,11 @@
 //!
 //! Setting is one change of the word; ringing comes after, and what is lost there costs sleepers a slice.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::bell::{Bell, Heard};
 use super::waiting::{Waiting, deadline_of};
+use crate::atomic::AtomicU32;
 use crate::backend::futex::thread;
 use crate::backend::{RawEvent, Refused};
 use crate::deadline::{Deadline, Patience};

@@ -16,9 +16,10 @@
 //! 2. W is set by who is about to sleep and cleared by whoever frees the word, who then rings; it may leave W there for
 //!    those that it doesn't ring for. W may be clear with somebody asleep: all sleep in slices.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::identity::{IDENTITY_BITS, Identity};
+use crate::atomic::AtomicU64;
 
 /// Somebody may be asleep.
 pub(super) const WAITERS: u64 = 1 << 63;

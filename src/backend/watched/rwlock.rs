@@ -66,12 +66,13 @@
 mod gate;
 mod reader;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::Identity;
 use super::bell::Bell;
 use super::owner::{OWNER_DIED, OwnerWord, owner};
 use super::waiting::{Waiting, deadline_of};
+use crate::atomic::{AtomicU32, AtomicU64};
 use crate::backend::futex::held::Held;
 use crate::backend::futex::rwlock::Shared;
 use crate::backend::futex::thread::{self, Thread};

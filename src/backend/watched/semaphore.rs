@@ -14,10 +14,11 @@
 //! 2. W is cleared by who posts and finds nobody counted asleep; a waiter is counted before it looks for the last time.
 //! 3. Posting touches this memory and nothing else, so a signal handler may.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::bell::Bell;
 use super::waiting::{Waiting, deadline_of};
+use crate::atomic::AtomicU32;
 use crate::backend::futex::thread;
 use crate::backend::{Posted, RawSemaphore, Refused};
 use crate::deadline::{Deadline, Patience};

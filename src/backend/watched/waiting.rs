@@ -16,13 +16,14 @@
 //! 4. After each sleep, whether or not it heard a ring, a sleeper looks after the owners if nobody has done so for half a
 //!    slice. So a death is noticed where rings keep coming as well, within a slice and a half. Who doesn't wait, or not any more, and would have to, looks every time: some ten microseconds.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::time::TimeValLike;
 
 use super::bell::{Bell, Heard};
 use super::identity::Identity;
+use crate::atomic::{AtomicU32, Hint};
 use crate::backend::Refused;
 use crate::backend::futex::process;
 use crate::backend::futex::spin::Spin;
@@ -52,9 +53,9 @@ pub(super) struct Waiting<B: Bell> {
     /// Sleepers, and those that were killed while they slept.
     sleepers: AtomicU32,
     /// See [`Spin`].
-    estimate: AtomicU32,
+    estimate: Hint,
     /// When somebody last looked after the owners, in milliseconds.
-    looked: AtomicU32,
+    looked: Hint,
     bell: B,
 }
 
@@ -63,8 +64,8 @@ impl<B: Bell> Waiting<B> {
         Waiting {
             settled: AtomicU32::new(0),
             sleepers: AtomicU32::new(0),
-            estimate: AtomicU32::new(0),
-            looked: AtomicU32::new(0),
+            estimate: Hint::new(0),
+            looked: Hint::new(0),
             bell: B::NEW,
         }
     }

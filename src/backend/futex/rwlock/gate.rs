@@ -1,9 +1,10 @@
 //! The gate: taking it, what its owner does with it, giving it back.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::visit::Visit;
 use super::{GATE, INSIDE, OPEN, QUIET, RwLock, Shared, Slot, WAITING, WRITING};
+use crate::atomic::fence;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::robust::{
     ABOVE_EVERY_ID, Kind, OWNER_DIED, RobustWord, SLICE, WAITERS, WAITERS_BIT, cannot_sleep, owner,

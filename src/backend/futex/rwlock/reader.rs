@@ -1,10 +1,11 @@
 //! Readers: claiming a slot, the gate before them, waiting there, leaving.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 
 use super::gate::wake_all;
 use super::visit::Visit;
 use super::{CROWDED, INSIDE, OPEN, RwLock, Shared, Slot, WAITING, WRITING, bit};
+use crate::atomic::fence;
 use crate::backend::Refused;
 use crate::backend::futex::held::Held;
 use crate::backend::futex::relay::sleep_on_any;

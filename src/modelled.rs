@@ -1,0 +1,91 @@
+//! The machine under the cfg `loom`: atomics that the model checker goes through, and small stand-ins for the system calls
+//! that the protocols sleep and wake by. The protocols themselves are those of every other build.
+//!
+//! # How
+//!
+//! loom's atomics can be neither const nor part of zeroed memory. So a word keeps its place and its size in its lock, and
+//! what is done to it is done to an atomic of loom's that is found by the word's address.
+//!
+//! A first look by the thread that began the execution finds what stands in memory. Others may be the first to come to a
+//! word too: one that holds 0 gets an atomic that was made beforehand, and any other is taken for a constant, which nobody
+//! may change from then on.
+//!
+//! # What loom can't see
+//!
+//! - loom takes `SeqCst` accesses for `AcqRel`. So each is joined by a `SeqCst` fence, either behind every write or before
+//!   every read, see [`Fences`]: each alone gives accesses that are all `SeqCst` the one order that they rely on, and each
+//!   misses the other half where it is weakened. What holds must hold with both. A fence orders the accesses beside it as
+//!   well, and makes happen-before what only has an order: more than `SeqCst` accesses do in C++, as much as processors do.
+//! - A call of futex(2) is a full barrier here, and orders the calls on all words, as in Linux; its documentation doesn't say so.
+//! - The hints of who spins aren't modelled, nor the links of the robust list, which the owner of a word alone changes.
+//! - Nobody dies, and no time passes: sleeping is for ever, so a lost wake-up is a deadlock, which loom reports. Deaths are the
+//!   business of the models in `tests/models`.
+
+pub mod atomic;
+pub mod futex;
+pub mod sem;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use loom::sync::atomic::AtomicU64;
+
+/// Words whose first change isn't by the thread that began.
+const SPARE: usize = 8;
+
+/// Where the fences of `SeqCst` accesses stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fences {
+    /// Behind every write: a read that is weaker isn't noticed.
+    AfterWrites,
+    /// Before every read: a write that is weaker isn't noticed.
+    BeforeReads,
+}
+
+/// What there is in one execution.
+struct World {
+    fences: Fences,
+    first: u32,
+    words: RefCell<HashMap<usize, Rc<AtomicU64>>>,
+    spare: RefCell<Vec<Rc<AtomicU64>>>,
+    constants: RefCell<HashSet<usize>>,
+    sleepers: loom::sync::Mutex<futex::Sleepers>,
+}
+
+thread_local! {
+    // All threads of a model take turns in one thread of the system.
+    static WORLD: RefCell<Option<Rc<World>>> = const { RefCell::new(None) };
+    /// Executions so far.
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Begins an execution. The calling thread is the one that makes what the others use.
+pub fn begin(fences: Fences) {
+    let world = World {
+        fences,
+        first: thread_id(),
+        words: RefCell::default(),
+        spare: RefCell::new((0..SPARE).map(|_| Rc::new(AtomicU64::new(0))).collect()),
+        constants: RefCell::default(),
+        sleepers: loom::sync::Mutex::default(),
+    };
+    WORLD.set(Some(Rc::new(world)));
+    COUNT.set(COUNT.get() + 1);
+}
+
+/// How many executions this thread of the system has gone through.
+pub fn executions() -> usize {
+    COUNT.get()
+}
+
+fn world() -> Rc<World> {
+    WORLD.with_borrow(|world| world.clone().expect("call begin first"))
+}
+
+/// The calling thread's number, from 1.
+pub(crate) fn thread_id() -> u32 {
+    let name = format!("{:?}", loom::thread::current().id());
+    let number = name.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>();
+    1 + number.expect("an id has a number")
+}

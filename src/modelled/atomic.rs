@@ -1,0 +1,159 @@
+//! See [`modelled`](super).
+
+use std::rc::Rc;
+use std::sync::atomic::{self as core_atomic, Ordering};
+
+pub(crate) use loom::sync::atomic::fence;
+
+use super::{Fences, thread_id, world};
+
+/// What stands for a word.
+enum Word {
+    Modelled(Rc<loom::sync::atomic::AtomicU64>),
+    Constant(u64),
+}
+
+fn find(address: usize, initial: u64) -> Word {
+    let world = world();
+    if let Some(known) = world.words.borrow().get(&address) {
+        return Word::Modelled(known.clone());
+    }
+    let is_first = thread_id() == world.first && !world.constants.borrow().contains(&address);
+    let made = match initial {
+        _ if is_first => Rc::new(loom::sync::atomic::AtomicU64::new(initial)),
+        0 => world.spare.borrow_mut().pop().expect("more words than SPARE are first looked at by others"),
+        _ => {
+            world.constants.borrow_mut().insert(address);
+            return Word::Constant(initial);
+        }
+    };
+    world.words.borrow_mut().insert(address, made.clone());
+    Word::Modelled(made)
+}
+
+fn changed(word: Word) -> Rc<loom::sync::atomic::AtomicU64> {
+    match word {
+        Word::Modelled(atomic) => atomic,
+        Word::Constant(_) => {
+            panic!("a word is changed that was taken for a constant: have the first thread look at it")
+        }
+    }
+}
+
+fn before_read(ordering: Ordering) {
+    if ordering == Ordering::SeqCst && world().fences == Fences::BeforeReads {
+        fence(Ordering::SeqCst);
+    }
+}
+
+fn after_write(ordering: Ordering) {
+    if ordering == Ordering::SeqCst && world().fences == Fences::AfterWrites {
+        fence(Ordering::SeqCst);
+    }
+}
+
+macro_rules! modelled {
+    ($name:ident, $int:ty) => {
+        /// A word that is modelled; in memory as core's is.
+        #[repr(transparent)]
+        #[derive(Debug)]
+        pub(crate) struct $name(core_atomic::$name);
+
+        #[allow(dead_code)]
+        impl $name {
+            pub(crate) const fn new(value: $int) -> $name {
+                $name(core_atomic::$name::new(value))
+            }
+
+            pub(crate) const fn as_ptr(&self) -> *mut $int {
+                self.0.as_ptr()
+            }
+
+            fn word(&self) -> Word {
+                find(self.as_ptr().addr(), self.0.load(Ordering::Relaxed).into())
+            }
+
+            pub(crate) fn load(&self, ordering: Ordering) -> $int {
+                match self.word() {
+                    Word::Constant(value) => value as $int,
+                    Word::Modelled(atomic) => {
+                        before_read(ordering);
+                        atomic.load(ordering) as $int
+                    }
+                }
+            }
+
+            pub(crate) fn store(&self, value: $int, ordering: Ordering) {
+                changed(self.word()).store(value.into(), ordering);
+                after_write(ordering);
+            }
+
+            pub(crate) fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                let atomic = changed(self.word());
+                before_read(success);
+                let found = atomic.compare_exchange(current.into(), new.into(), success, failure);
+                if found.is_ok() {
+                    after_write(success);
+                }
+                found.map(|value| value as $int).map_err(|value| value as $int)
+            }
+
+            pub(crate) fn fetch_update(
+                &self,
+                set: Ordering,
+                fetch: Ordering,
+                mut change: impl FnMut($int) -> Option<$int>,
+            ) -> Result<$int, $int> {
+                let mut seen = self.load(fetch);
+                while let Some(new) = change(seen) {
+                    match self.compare_exchange(seen, new, set, fetch) {
+                        Ok(before) => return Ok(before),
+                        Err(now) => seen = now,
+                    }
+                }
+                Err(seen)
+            }
+
+            pub(crate) fn swap(&self, value: $int, ordering: Ordering) -> $int {
+                let atomic = changed(self.word());
+                before_read(ordering);
+                let before = atomic.swap(value.into(), ordering);
+                after_write(ordering);
+                before as $int
+            }
+
+            pub(crate) fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
+                let atomic = changed(self.word());
+                before_read(ordering);
+                let before = atomic.fetch_add(value.into(), ordering);
+                after_write(ordering);
+                before as $int
+            }
+
+            pub(crate) fn fetch_or(&self, bits: $int, ordering: Ordering) -> $int {
+                let atomic = changed(self.word());
+                before_read(ordering);
+                let before = atomic.fetch_or(bits.into(), ordering);
+                after_write(ordering);
+                before as $int
+            }
+
+            pub(crate) fn fetch_and(&self, bits: $int, ordering: Ordering) -> $int {
+                let atomic = changed(self.word());
+                before_read(ordering);
+                let before = atomic.fetch_and(bits.into(), ordering);
+                after_write(ordering);
+                before as $int
+            }
+        }
+    };
+}
+
+modelled!(AtomicU32, u32);
+modelled!(AtomicU64, u64);
