@@ -14,17 +14,32 @@ use loom::cell::UnsafeCell;
 use pshared::Resident;
 use pshared::modelled::{self, Fences};
 
-/// So often may a thread be interrupted by another where it could have gone on: `LOOM_MAX_PREEMPTIONS` says otherwise.
-const PREEMPTIONS: usize = 2;
+/// How often threads may be interrupted in one execution where they could have gone on.
+#[derive(Clone, Copy)]
+pub enum Interruptions {
+    /// Twice; three times where `PSHARED_MODELS` is `full`.
+    ForTwoThreads,
+    /// Never, so only where they sleep or end: those of more threads take minutes. Once where `PSHARED_MODELS` is `full`.
+    ForThreeThreads,
+}
 
-/// Steps of a thread's stack, 8 bytes each: paths of `/proc` and arrays of 128 words go there.
-const STACK: usize = 0x8000;
+impl Interruptions {
+    fn most(self) -> usize {
+        let more = std::env::var("PSHARED_MODELS").is_ok_and(|how| how == "full");
+        let most = match self {
+            Interruptions::ForTwoThreads => 2,
+            Interruptions::ForThreeThreads => 0,
+        };
+        most + usize::from(more)
+    }
+}
 
-/// Goes through all executions of `model`, for both places where the fences of `SeqCst` accesses may stand.
-pub fn check(name: &str, model: fn()) {
+/// Goes through all executions of `model` with so many interruptions (or `LOOM_MAX_PREEMPTIONS`), for both places where the
+/// fences of `SeqCst` accesses may stand.
+pub fn check(name: &str, interruptions: Interruptions, model: fn()) {
     for fences in [Fences::AfterWrites, Fences::BeforeReads] {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
+        builder.preemption_bound = builder.preemption_bound.or(Some(interruptions.most()));
         builder.max_branches = 10_000;
         let before = modelled::executions();
         builder.check(move || {
@@ -37,7 +52,7 @@ pub fn check(name: &str, model: fn()) {
 
 /// Runs `f` in a thread of the model.
 pub fn spawn(f: impl FnOnce() + Send + 'static) -> loom::thread::JoinHandle<()> {
-    loom::thread::Builder::new().stack_size(STACK).spawn(f).expect("a thread of the model")
+    loom::thread::spawn(f)
 }
 
 /// Waits for all of them.

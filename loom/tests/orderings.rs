@@ -3,26 +3,26 @@
 #![cfg(loom)]
 
 use pshared::{futex, posix};
-use pshared_loom::{Both, Shared, check, join, spawn};
+use pshared_loom::{Both, Interruptions, Shared, check, join, spawn};
 
 /// The same body for the locks of both families: those that the kernel helps, and those that are watched.
 macro_rules! for_both {
-    ($($name:ident($backend:ident) $body:block)*) => {
+    ($($name:ident($backend:ident, $interruptions:ident) $body:block)*) => {
         mod on_futexes {
             use super::*;
             use super::futex as backend;
-            $(#[test] fn $name() { use backend as $backend; check(concat!("futex ", stringify!($name)), || $body); })*
+            $(#[test] fn $name() { use backend as $backend; check(concat!("futex ", stringify!($name)), Interruptions::$interruptions, || $body); })*
         }
         mod watched {
             use super::*;
             use super::posix as backend;
-            $(#[test] fn $name() { use backend as $backend; check(concat!("watched ", stringify!($name)), || $body); })*
+            $(#[test] fn $name() { use backend as $backend; check(concat!("watched ", stringify!($name)), Interruptions::$interruptions, || $body); })*
         }
     };
 }
 
 for_both! {
-    a_mutex_hands_on_what_was_written(b) {
+    a_mutex_hands_on_what_was_written(b, ForTwoThreads) {
         let it = Shared::new(b::Mutex::new(()));
         let work = move || {
             let _held = it.lock.lock().unwrap();
@@ -33,7 +33,7 @@ for_both! {
         assert_eq!(it.read(), 2);
     }
 
-    three_sleep_at_a_mutex_and_all_get_it(b) {
+    three_sleep_at_a_mutex_and_all_get_it(b, ForThreeThreads) {
         let it = Shared::new(b::Mutex::new(()));
         let work = move || {
             let _held = it.lock.lock().unwrap();
@@ -44,7 +44,7 @@ for_both! {
         assert_eq!(it.read(), 3);
     }
 
-    a_reader_and_a_writer_see_each_other(b) {
+    a_reader_and_a_writer_see_each_other(b, ForTwoThreads) {
         let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
         // Twice: the second time the slot is the reader's own, and claimed at once.
         let reader = spawn(move || (0..2).for_each(|_| {
@@ -58,7 +58,7 @@ for_both! {
         join([reader, writer]);
     }
 
-    two_writers_and_a_reader_see_each_other(b) {
+    two_writers_and_a_reader_see_each_other(b, ForThreeThreads) {
         let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
         let write = move || {
             let _held = it.lock.write().unwrap();
@@ -71,7 +71,7 @@ for_both! {
         join([spawn(write), spawn(write), reader]);
     }
 
-    two_readers_share_a_slot_and_a_writer_comes(b) {
+    two_readers_share_a_slot_and_a_writer_comes(b, ForThreeThreads) {
         let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
         let read = move || {
             let _held = it.lock.read().unwrap();
@@ -84,7 +84,7 @@ for_both! {
         join([spawn(read), spawn(read), writer]);
     }
 
-    an_upgradable_reader_closes_the_gate(b) {
+    an_upgradable_reader_closes_the_gate(b, ForTwoThreads) {
         let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
         let reader = spawn(move || {
             let _held = it.lock.read().unwrap();
@@ -99,7 +99,7 @@ for_both! {
         join([reader, upgrader]);
     }
 
-    a_writer_that_downgrades_lets_readers_in(b) {
+    a_writer_that_downgrades_lets_readers_in(b, ForTwoThreads) {
         let it = Shared::new(b::RwLock::<(), 2>::with_readers(()));
         let reader = spawn(move || {
             let _held = it.lock.read().unwrap();
@@ -114,7 +114,7 @@ for_both! {
         join([reader, writer]);
     }
 
-    a_permit_hands_on_what_was_written(b) {
+    a_permit_hands_on_what_was_written(b, ForTwoThreads) {
         let it = Shared::new(b::Permits::<1>::new());
         let work = move || {
             let _permit = it.lock.acquire().unwrap();
@@ -123,13 +123,13 @@ for_both! {
         join([spawn(work), spawn(work)]);
     }
 
-    nobody_sleeps_beside_a_permit(b) {
+    nobody_sleeps_beside_a_permit(b, ForThreeThreads) {
         let it = Shared::new(b::Permits::<2>::new());
         let work = move || drop(it.lock.acquire().unwrap());
         join([spawn(work), spawn(work), spawn(work)]);
     }
 
-    a_semaphore_hands_on_what_was_written(b) {
+    a_semaphore_hands_on_what_was_written(b, ForTwoThreads) {
         let it = Shared::new(b::Semaphore::counting(0).unwrap());
         let poster = spawn(move || {
             it.write();
@@ -140,7 +140,7 @@ for_both! {
         join([poster]);
     }
 
-    two_wait_at_a_semaphore_and_two_post(b) {
+    two_wait_at_a_semaphore_and_two_post(b, ForThreeThreads) {
         let it = Shared::new(b::Semaphore::counting(0).unwrap());
         let post = move || it.lock.post().unwrap();
         let waiter = spawn(move || it.lock.wait().unwrap());
@@ -149,7 +149,7 @@ for_both! {
         join(threads);
     }
 
-    a_limited_semaphore_wakes_who_waits(b) {
+    a_limited_semaphore_wakes_who_waits(b, ForTwoThreads) {
         let it = Shared::new(b::Semaphore::counting_with_max(1, 1).unwrap());
         let work = move || {
             it.lock.wait().unwrap();
@@ -159,7 +159,7 @@ for_both! {
         join([spawn(work), spawn(work)]);
     }
 
-    a_binary_semaphore_wakes_who_waits(b) {
+    a_binary_semaphore_wakes_who_waits(b, ForTwoThreads) {
         let it = Shared::new(b::Semaphore::binary(true));
         let work = move || {
             it.lock.wait().unwrap();
@@ -169,7 +169,7 @@ for_both! {
         join([spawn(work), spawn(work)]);
     }
 
-    an_event_hands_on_what_was_written(b) {
+    an_event_hands_on_what_was_written(b, ForTwoThreads) {
         let it = Shared::new(b::Event::manual(false));
         let setter = spawn(move || {
             it.write();
@@ -180,7 +180,7 @@ for_both! {
         join([setter]);
     }
 
-    who_is_notified_under_the_mutex_sees_what_was_written(b) {
+    who_is_notified_under_the_mutex_sees_what_was_written(b, ForTwoThreads) {
         let it = Shared::new(Both(b::Mutex::new(0), b::Condvar::new()));
         let notifier = spawn(move || {
             let (mutex, condvar) = (&it.lock.0, &it.lock.1);
@@ -196,7 +196,21 @@ for_both! {
         join([notifier]);
     }
 
-    what_is_done_once_is_seen_by_all(b) {
+    who_is_notified_without_the_mutex_sees_what_was_written(b, ForTwoThreads) {
+        let it = Shared::new(Both(b::Mutex::new(()), b::Condvar::new()));
+        let (mutex, condvar) = (&it.lock.0, &it.lock.1);
+        let held = mutex.lock().unwrap();
+        let notifier = spawn(move || {
+            drop(mutex.lock().unwrap()); // so the other waits by now
+            it.write();
+            condvar.notify_one();
+        });
+        drop(condvar.wait(held).unwrap());
+        it.read();
+        join([notifier]);
+    }
+
+    what_is_done_once_is_seen_by_all(b, ForThreeThreads) {
         let it = Shared::new(b::Once::new());
         let work = move || {
             it.lock.call_once(|| it.write()).unwrap();
@@ -209,7 +223,7 @@ for_both! {
         join([spawn(work), spawn(work), waiter]);
     }
 
-    who_came_to_a_barrier_is_seen_by_the_other(b) {
+    who_came_to_a_barrier_is_seen_by_the_other(b, ForTwoThreads) {
         let it = Shared::new(b::Barrier::<2>::full());
         let other = spawn(move || {
             it.write();

@@ -264,6 +264,7 @@ class Verdict:
 
 
 LIMIT_OF_STATES = 3_000_000
+KILL = "KILL"
 
 
 def start_of(program, kills):
@@ -289,7 +290,7 @@ def deaths(program, world):
             if place not in (DONE, DEAD) and program.may_be_killed(world, me):
                 for new in die(program, world, me):
                     new.kills -= 1
-                    yield f"KILL {me}", new
+                    yield f"{KILL} {me}", new
 
 
 def hang(world):
@@ -298,75 +299,68 @@ def hang(world):
 
 
 def explore(program, kills):
-    """Depth first: what is wrong is found early. A hang is a set of states that lead to each other and to no end, and nowhere
-    else: known as soon as the set is complete (Tarjan's strongly connected components, of the moves that aren't kills)."""
+    """Depth first, deaths before all else: what is wrong is found early. A hang is a set of states that lead to each other and
+    to no end, and nowhere else: known as soon as the set is complete (Tarjan's strongly connected components, of the moves;
+    no way leads back from a death, and that somebody's death would end a hang is no end)."""
     # Nothing here is a cycle, and looking for cycles among millions of tuples takes a fifth of the time.
     gc.disable()
     number = {}
     low, is_open, good = array("l"), bytearray(), bytearray()
-    parent, label = array("l"), []
     begun = []  # the states of sets that aren't complete, and the way to where the search is
     path = []
-    after_kills = [(start_of(program, kills).freeze(), "", -1)]
 
-    def trace(at):
-        steps = []
-        while parent[at] >= 0:
-            steps.append(label[at])
-            at = parent[at]
-        return steps[::-1]
-
-    def visit(frozen, by, before):
+    def visit(frozen, by):
         """Begins with a state; says what is wrong with it."""
         at = number[frozen] = len(low)
         low.append(at)
         is_open.append(1)
-        parent.append(before)
-        label.append(by)
         begun.append((at, frozen))
         world = World.thaw(frozen)
         good.append(may_end(program, world))
-        after_kills.extend((new.freeze(), by, at) for by, new in deaths(program, world))
-        path.append((at, iter([(by, new.freeze()) for by, new in moves(program, world)])))
+        rest = [(by, new.freeze()) for by, new in deaths(program, world)]
+        rest += [(by, new.freeze()) for by, new in moves(program, world)]
+        path.append((at, iter(rest), by))
         return program.wrong(world)
 
-    while after_kills:
-        frozen, by, before = after_kills.pop()
-        if frozen in number:
-            continue
-        problem = visit(frozen, by, before)
-        while path:
-            if problem:
-                return Verdict(len(low), problem, trace(len(low) - 1))
-            if len(low) > LIMIT_OF_STATES:
-                return Verdict(len(low), f"no verdict after {LIMIT_OF_STATES} states", [])
-            at, rest = path[-1]
-            for by, frozen in rest:
-                found = number.get(frozen)
-                if found is None:
-                    problem = visit(frozen, by, at)
-                    break
-                if not is_open[found]:
-                    good[at] = 1  # or the search would have ended there
-                elif found < low[at]:
-                    low[at] = found
-            else:
-                path.pop()
-                if path and low[at] < low[path[-1][0]]:
-                    low[path[-1][0]] = low[at]
-                if low[at] == at:
-                    ends = False
-                    while True:
-                        last, frozen = begun.pop()
-                        is_open[last] = 0
-                        ends = ends or good[last]
-                        if last == at:
-                            break
-                    if not ends:
-                        return Verdict(len(low), hang(World.thaw(frozen)), trace(at))
-                    if path:
-                        good[path[-1][0]] = 1
-    return Verdict(len(low), None, [])
+    def verdict(problem):
+        return Verdict(len(low), problem, [by for _, _, by in path[1:]])
+
+    problem = visit(start_of(program, kills).freeze(), "")
+    while path:
+        if problem:
+            return verdict(problem)
+        if len(low) > LIMIT_OF_STATES:
+            return Verdict(len(low), f"no verdict after {LIMIT_OF_STATES} states", [])
+        at, rest, came_by = path[-1]
+        for by, frozen in rest:
+            found = number.get(frozen)
+            if found is None:
+                problem = visit(frozen, by)
+                break
+            if by.startswith(KILL):
+                continue
+            if not is_open[found]:
+                good[at] = 1  # or the search would have ended there
+            elif found < low[at]:
+                low[at] = found
+        else:
+            if low[at] == at:
+                ends = False
+                while True:
+                    last, frozen = begun.pop()
+                    is_open[last] = 0
+                    ends = ends or good[last]
+                    if last == at:
+                        break
+                if not ends:
+                    return verdict(hang(World.thaw(frozen)))
+                good[at] = 1
+            path.pop()
+            if path and not came_by.startswith(KILL):
+                before = path[-1][0]
+                low[before] = min(low[before], low[at])
+                good[before] |= good[at]
+    return verdict(None)
 
 
 def shortest_trace(program, kills, problem):
