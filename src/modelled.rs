@@ -6,9 +6,8 @@
 //! loom's atomics can be neither const nor part of zeroed memory. So a word keeps its place and its size in its lock, and
 //! what is done to it is done to an atomic of loom's that is found by the word's address.
 //!
-//! A first look by the thread that began the execution finds what stands in memory. Others may be the first to come to a
-//! word too: one that holds 0 gets an atomic that was made beforehand, and any other is taken for a constant, which nobody
-//! may change from then on.
+//! Before there is a second thread a first look at a word finds what stands in memory. Afterwards a word that holds 0 gets an
+//! atomic that was made beforehand, and any other is taken for a constant, which nobody may change from then on.
 //!
 //! # What loom can't see
 //!
@@ -31,7 +30,7 @@ use std::rc::Rc;
 
 use loom::sync::atomic::AtomicU64;
 
-/// Words whose first change isn't by the thread that began.
+/// Words that nobody looks at before there is a second thread.
 const SPARE: usize = 8;
 
 /// Where the fences of `SeqCst` accesses stand.
@@ -46,7 +45,8 @@ pub enum Fences {
 /// What there is in one execution.
 struct World {
     fences: Fences,
-    first: u32,
+    /// Whether there is a second thread.
+    shared: Cell<bool>,
     words: RefCell<HashMap<usize, Rc<AtomicU64>>>,
     spare: RefCell<Vec<Rc<AtomicU64>>>,
     constants: RefCell<HashSet<usize>>,
@@ -64,7 +64,7 @@ thread_local! {
 pub fn begin(fences: Fences) {
     let world = World {
         fences,
-        first: thread_id(),
+        shared: Cell::new(false),
         words: RefCell::default(),
         spare: RefCell::new((0..SPARE).map(|_| Rc::new(AtomicU64::new(0))).collect()),
         constants: RefCell::default(),
@@ -72,6 +72,11 @@ pub fn begin(fences: Fences) {
     };
     WORLD.set(Some(Rc::new(world)));
     COUNT.set(COUNT.get() + 1);
+}
+
+/// To be called before the second thread begins.
+pub fn share() {
+    world().shared.set(true);
 }
 
 /// How many executions this thread of the system has gone through.

@@ -52,6 +52,7 @@ pub fn check(name: &str, interruptions: Interruptions, model: fn()) {
 
 /// Runs `f` in a thread of the model.
 pub fn spawn(f: impl FnOnce() + Send + 'static) -> loom::thread::JoinHandle<()> {
+    modelled::share();
     loom::thread::spawn(f)
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{self as core_atomic, Ordering};
 
 pub(crate) use loom::sync::atomic::fence;
 
-use super::{Fences, thread_id, world};
+use super::{Fences, world};
 
 /// What stands for a word.
 enum Word {
@@ -18,10 +18,9 @@ fn find(address: usize, initial: u64) -> Word {
     if let Some(known) = world.words.borrow().get(&address) {
         return Word::Modelled(known.clone());
     }
-    let is_first = thread_id() == world.first && !world.constants.borrow().contains(&address);
     let made = match initial {
-        _ if is_first => Rc::new(loom::sync::atomic::AtomicU64::new(initial)),
-        0 => world.spare.borrow_mut().pop().expect("more words than SPARE are first looked at by others"),
+        _ if !world.shared.get() => Rc::new(loom::sync::atomic::AtomicU64::new(initial)),
+        0 => world.spare.borrow_mut().pop().expect("more words than SPARE are first looked at when it is late"),
         _ => {
             world.constants.borrow_mut().insert(address);
             return Word::Constant(initial);
@@ -35,7 +34,7 @@ fn changed(word: Word) -> Rc<loom::sync::atomic::AtomicU64> {
     match word {
         Word::Modelled(atomic) => atomic,
         Word::Constant(_) => {
-            panic!("a word is changed that was taken for a constant: have the first thread look at it")
+            panic!("a word is changed that was taken for a constant: have the first thread look at it before")
         }
     }
 }
