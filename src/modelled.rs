@@ -9,6 +9,11 @@
 //! Before there is a second thread a first look at a word finds what stands in memory. Afterwards a word that holds 0 gets an
 //! atomic that was made beforehand, and any other is taken for a constant, which nobody may change from then on.
 //!
+//! # Whether it would notice
+//!
+//! `PSHARED_WEAKEN=src/backend/futex/rwlock.rs:217:Relaxed` makes the access or fence in that line weaker than it says there. Of
+//! a compare-exchange that is the ordering of its success.
+//!
 //! # What loom can't see
 //!
 //! - loom takes `SeqCst` accesses for `AcqRel`. So each is joined by a `SeqCst` fence, either behind every write or before
@@ -26,9 +31,37 @@ pub mod sem;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::panic::Location;
 use std::rc::Rc;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use loom::sync::atomic::AtomicU64;
+
+/// The access that is weaker than it says: file, line and what it is instead.
+static WEAKENED: LazyLock<Option<(String, u32, Ordering)>> = LazyLock::new(|| {
+    let asked = std::env::var("PSHARED_WEAKEN").ok()?;
+    let mut parts = asked.rsplitn(3, ':');
+    let to = match parts.next()? {
+        "Relaxed" => Ordering::Relaxed,
+        "Acquire" => Ordering::Acquire,
+        "Release" => Ordering::Release,
+        "AcqRel" => Ordering::AcqRel,
+        other => panic!("PSHARED_WEAKEN: {other} isn't an ordering to weaken to"),
+    };
+    let line = parts.next()?.parse().expect("PSHARED_WEAKEN: a line's number before the ordering");
+    Some((parts.next()?.to_owned(), line, to))
+});
+
+/// The ordering of the access that calls this one's caller.
+#[track_caller]
+fn weakened(ordering: Ordering) -> Ordering {
+    let at = Location::caller();
+    match &*WEAKENED {
+        Some((file, line, to)) if at.line() == *line && at.file().ends_with(file) => *to,
+        _ => ordering,
+    }
+}
 
 /// Words that nobody looks at before there is a second thread.
 const SPARE: usize = 8;
@@ -74,9 +107,9 @@ pub fn begin(fences: Fences) {
     COUNT.set(COUNT.get() + 1);
 }
 
-/// To be called before the second thread begins.
-pub fn share() {
-    world().shared.set(true);
+/// To be called when a thread begins: whether others may look at a word meanwhile.
+pub fn share(shared: bool) {
+    world().shared.set(shared);
 }
 
 /// How many executions this thread of the system has gone through.

@@ -50,10 +50,15 @@ pub fn check(name: &str, interruptions: Interruptions, model: fn()) {
     }
 }
 
-/// Runs `f` in a thread of the model.
+/// Runs `f` in a thread of the model, one that the library knows: so it may take locks at once.
 pub fn spawn(f: impl FnOnce() + Send + 'static) -> loom::thread::JoinHandle<()> {
-    modelled::share();
-    loom::thread::spawn(f)
+    modelled::share(false); // nobody but this thread knows what is new
+    let own = Shared::new(pshared::posix::Mutex::new(()));
+    modelled::share(true);
+    loom::thread::spawn(move || {
+        drop(own.lock.lock().expect("nobody else knows it"));
+        f();
+    })
 }
 
 /// Waits for all of them.

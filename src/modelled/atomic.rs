@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::sync::atomic::{self as core_atomic, Ordering};
 
-pub(crate) use loom::sync::atomic::fence;
-
-use super::{Fences, world};
+use super::{Fences, weakened, world};
 
 /// What stands for a word.
 enum Word {
@@ -39,15 +37,24 @@ fn changed(word: Word) -> Rc<loom::sync::atomic::AtomicU64> {
     }
 }
 
+/// A fence, unless it is weakened to nothing.
+#[track_caller]
+pub(crate) fn fence(ordering: Ordering) {
+    let ordering = weakened(ordering);
+    if ordering != Ordering::Relaxed {
+        loom::sync::atomic::fence(ordering);
+    }
+}
+
 fn before_read(ordering: Ordering) {
     if ordering == Ordering::SeqCst && world().fences == Fences::BeforeReads {
-        fence(Ordering::SeqCst);
+        loom::sync::atomic::fence(Ordering::SeqCst);
     }
 }
 
 fn after_write(ordering: Ordering) {
     if ordering == Ordering::SeqCst && world().fences == Fences::AfterWrites {
-        fence(Ordering::SeqCst);
+        loom::sync::atomic::fence(Ordering::SeqCst);
     }
 }
 
@@ -72,7 +79,9 @@ macro_rules! modelled {
                 find(self.as_ptr().addr(), self.0.load(Ordering::Relaxed).into())
             }
 
+            #[track_caller]
             pub(crate) fn load(&self, ordering: Ordering) -> $int {
+                let ordering = weakened(ordering);
                 match self.word() {
                     Word::Constant(value) => value as $int,
                     Word::Modelled(atomic) => {
@@ -82,11 +91,14 @@ macro_rules! modelled {
                 }
             }
 
+            #[track_caller]
             pub(crate) fn store(&self, value: $int, ordering: Ordering) {
+                let ordering = weakened(ordering);
                 changed(self.word()).store(value.into(), ordering);
                 after_write(ordering);
             }
 
+            #[track_caller]
             pub(crate) fn compare_exchange(
                 &self,
                 current: $int,
@@ -94,6 +106,7 @@ macro_rules! modelled {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$int, $int> {
+                let success = weakened(success);
                 let atomic = changed(self.word());
                 before_read(success);
                 let found = atomic.compare_exchange(current.into(), new.into(), success, failure);
@@ -103,6 +116,7 @@ macro_rules! modelled {
                 found.map(|value| value as $int).map_err(|value| value as $int)
             }
 
+            #[track_caller]
             pub(crate) fn fetch_update(
                 &self,
                 set: Ordering,
@@ -119,7 +133,9 @@ macro_rules! modelled {
                 Err(seen)
             }
 
+            #[track_caller]
             pub(crate) fn swap(&self, value: $int, ordering: Ordering) -> $int {
+                let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
                 let before = atomic.swap(value.into(), ordering);
@@ -127,7 +143,9 @@ macro_rules! modelled {
                 before as $int
             }
 
+            #[track_caller]
             pub(crate) fn fetch_add(&self, value: $int, ordering: Ordering) -> $int {
+                let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
                 let before = atomic.fetch_add(value.into(), ordering);
@@ -135,7 +153,9 @@ macro_rules! modelled {
                 before as $int
             }
 
+            #[track_caller]
             pub(crate) fn fetch_or(&self, bits: $int, ordering: Ordering) -> $int {
+                let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
                 let before = atomic.fetch_or(bits.into(), ordering);
@@ -143,7 +163,9 @@ macro_rules! modelled {
                 before as $int
             }
 
+            #[track_caller]
             pub(crate) fn fetch_and(&self, bits: $int, ordering: Ordering) -> $int {
+                let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
                 let before = atomic.fetch_and(bits.into(), ordering);

@@ -14,9 +14,12 @@
 //! 1. The word is as an owner word is, but that its owner may put COMPLETE there, which nobody takes out again.
 //! 2. Who sleeps is counted before it looks at the word for the last time; who changes it looks at the count afterwards and
 //!    wakes everybody: who may do it and who only waits sleep on one bell, and a ring may be heard by either.
-//! 3. Who only waits asks whether there is hope after it has seen the word free: hope is given up before the word is.
+//! 3. Who only waits asks whether there is hope after it has seen the word free, and once more after it is counted: hope is
+//!    given up before the word is.
 //! 4. Killed at any point, a thread leaves the word as it was or changed: owned by one that is gone, which the next slice of
 //!    anybody finds out, or changed and the bell not rung, which costs a slice.
+//!
+//! The protocol is `tests/models/watched.py`.
 //!
 //! # Memory orderings
 //!
@@ -68,10 +71,11 @@ impl<B: Bell> Once<B> {
         buried
     }
 
-    /// Waits for the word to be another than `word`, which it is by now or isn't; or refuses to.
+    /// Waits for the word to be another than `word`, or for hope to be gone, which is so by now or isn't; or refuses to.
     fn pass_the_time<'a>(
         &'a self,
         word: u64,
+        hopeless: impl Fn() -> bool,
         patience: Patience,
         spin: &mut Spin<'a>,
         passes: &mut u32,
@@ -88,7 +92,8 @@ impl<B: Bell> Once<B> {
             return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
         }
         spin.failed();
-        let is_same = || self.word.load(Ordering::SeqCst) == word;
+        // One may have taken a word that was free, and given it up without hope, before this one was counted.
+        let is_same = || self.word.load(Ordering::SeqCst) == word && !(owner(word).is_none() && hopeless());
         if self.waiting.sleep_if(is_same, deadline)? == Heard::Ring && is_same() {
             // Who only waits would otherwise hear, ring after ring, what is for one who may do it.
             self.waiting.pass_on(passes);
@@ -135,7 +140,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
                     Some(owner) if owner == identity => return Err(patience.refuse_own()),
                     Some(_) => {}
                 }
-                self.pass_the_time(word, patience, &mut spin, &mut passes)?;
+                self.pass_the_time(word, || false, patience, &mut spin, &mut passes)?;
             }
         })
     }
@@ -181,7 +186,7 @@ unsafe impl<B: Bell> RawOnce for Once<B> {
                     None if hopeless() => return Ok(Outcome::Hopeless), // invariant 3
                     _ => {}
                 }
-                self.pass_the_time(word, patience, &mut spin, &mut passes)?;
+                self.pass_the_time(word, &hopeless, patience, &mut spin, &mut passes)?;
             }
         })
     }

@@ -2,6 +2,8 @@
 
 #![cfg(loom)]
 
+mod weakened;
+
 use pshared::{futex, posix};
 use pshared_loom::{Both, Interruptions, Shared, check, join, spawn};
 
