@@ -36,7 +36,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
-use loom::sync::atomic::AtomicU64;
+use self::atomic::Modelled;
 
 /// The access that is weaker than it says: file, line and what it is instead.
 static WEAKENED: LazyLock<Option<(String, u32, Ordering)>> = LazyLock::new(|| {
@@ -80,8 +80,8 @@ struct World {
     fences: Fences,
     /// Whether there is a second thread.
     shared: Cell<bool>,
-    words: RefCell<HashMap<usize, Rc<AtomicU64>>>,
-    spare: RefCell<Vec<Rc<AtomicU64>>>,
+    words: RefCell<HashMap<usize, Rc<Modelled>>>,
+    spare: RefCell<Vec<Rc<Modelled>>>,
     constants: RefCell<HashSet<usize>>,
     sleepers: loom::sync::Mutex<futex::Sleepers>,
 }
@@ -99,7 +99,7 @@ pub fn begin(fences: Fences) {
         fences,
         shared: Cell::new(false),
         words: RefCell::default(),
-        spare: RefCell::new((0..SPARE).map(|_| Rc::new(AtomicU64::new(0))).collect()),
+        spare: RefCell::new((0..SPARE).map(|_| Rc::new(Modelled::new(0))).collect()),
         constants: RefCell::default(),
         sleepers: loom::sync::Mutex::default(),
     };

@@ -7,8 +7,22 @@ use super::{Fences, weakened, world};
 
 /// What stands for a word.
 enum Word {
-    Modelled(Rc<loom::sync::atomic::AtomicU64>),
+    Modelled(Rc<Modelled>),
     Constant(u64),
+}
+
+/// What is done to a word is done to this.
+pub(super) struct Modelled {
+    word: loom::sync::atomic::AtomicU64,
+    /// Changed at each load, which loom then tries on both sides of every other thread's loads. It looks for orders to try at
+    /// the last access of a word only: where a thread loads and then exchanges, its load would hide the loads of others before.
+    order: loom::sync::atomic::AtomicU64,
+}
+
+impl Modelled {
+    pub(super) fn new(value: u64) -> Modelled {
+        Modelled { word: loom::sync::atomic::AtomicU64::new(value), order: loom::sync::atomic::AtomicU64::new(0) }
+    }
 }
 
 fn find(address: usize, initial: u64) -> Word {
@@ -17,7 +31,7 @@ fn find(address: usize, initial: u64) -> Word {
         return Word::Modelled(known.clone());
     }
     let made = match initial {
-        _ if !world.shared.get() => Rc::new(loom::sync::atomic::AtomicU64::new(initial)),
+        _ if !world.shared.get() => Rc::new(Modelled::new(initial)),
         0 => world.spare.borrow_mut().pop().expect("more words than SPARE are first looked at when it is late"),
         _ => {
             world.constants.borrow_mut().insert(address);
@@ -28,7 +42,7 @@ fn find(address: usize, initial: u64) -> Word {
     Word::Modelled(made)
 }
 
-fn changed(word: Word) -> Rc<loom::sync::atomic::AtomicU64> {
+fn changed(word: Word) -> Rc<Modelled> {
     match word {
         Word::Modelled(atomic) => atomic,
         Word::Constant(_) => {
@@ -85,8 +99,9 @@ macro_rules! modelled {
                 match self.word() {
                     Word::Constant(value) => value as $int,
                     Word::Modelled(atomic) => {
+                        atomic.order.fetch_add(0, Ordering::Relaxed);
                         before_read(ordering);
-                        atomic.load(ordering) as $int
+                        atomic.word.load(ordering) as $int
                     }
                 }
             }
@@ -94,7 +109,7 @@ macro_rules! modelled {
             #[track_caller]
             pub(crate) fn store(&self, value: $int, ordering: Ordering) {
                 let ordering = weakened(ordering);
-                changed(self.word()).store(value.into(), ordering);
+                changed(self.word()).word.store(value.into(), ordering);
                 after_write(ordering);
             }
 
@@ -109,7 +124,7 @@ macro_rules! modelled {
                 let success = weakened(success);
                 let atomic = changed(self.word());
                 before_read(success);
-                let found = atomic.compare_exchange(current.into(), new.into(), success, failure);
+                let found = atomic.word.compare_exchange(current.into(), new.into(), success, failure);
                 if found.is_ok() {
                     after_write(success);
                 }
@@ -138,7 +153,7 @@ macro_rules! modelled {
                 let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
-                let before = atomic.swap(value.into(), ordering);
+                let before = atomic.word.swap(value.into(), ordering);
                 after_write(ordering);
                 before as $int
             }
@@ -148,7 +163,7 @@ macro_rules! modelled {
                 let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
-                let before = atomic.fetch_add(value.into(), ordering);
+                let before = atomic.word.fetch_add(value.into(), ordering);
                 after_write(ordering);
                 before as $int
             }
@@ -158,7 +173,7 @@ macro_rules! modelled {
                 let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
-                let before = atomic.fetch_or(bits.into(), ordering);
+                let before = atomic.word.fetch_or(bits.into(), ordering);
                 after_write(ordering);
                 before as $int
             }
@@ -168,7 +183,7 @@ macro_rules! modelled {
                 let ordering = weakened(ordering);
                 let atomic = changed(self.word());
                 before_read(ordering);
-                let before = atomic.fetch_and(bits.into(), ordering);
+                let before = atomic.word.fetch_and(bits.into(), ordering);
                 after_write(ordering);
                 before as $int
             }
