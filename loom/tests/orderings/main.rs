@@ -101,6 +101,14 @@ for_both! {
         join([reader, upgrader]);
     }
 
+    a_reader_gets_in_beside_an_upgradable_one(b, ForTwoThreads) {
+        let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
+        let reader = spawn(move || drop(it.lock.read().unwrap()));
+        let held = it.lock.upgradable_read().unwrap();
+        join([reader]);
+        drop(held);
+    }
+
     a_writer_that_downgrades_lets_readers_in(b, ForTwoThreads) {
         let it = Shared::new(b::RwLock::<(), 2>::with_readers(()));
         let reader = spawn(move || {
@@ -210,6 +218,16 @@ for_both! {
         drop(condvar.wait(held).unwrap());
         it.read();
         join([notifier]);
+    }
+
+    who_waits_sees_what_another_does_once(b, ForTwoThreads) {
+        let it = Shared::new(b::Once::new());
+        let other = spawn(move || {
+            it.lock.call_once(|| it.write()).unwrap();
+        });
+        it.lock.wait().unwrap();
+        it.read();
+        join([other]);
     }
 
     what_is_done_once_is_seen_by_all(b, ForThreeThreads) {
