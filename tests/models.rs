@@ -1,4 +1,5 @@
-//! The models of the protocols, in `tests/models`: each holds where it must and fails where it must.
+//! The models of the protocols, in `tests/models`: each holds where it must and fails where it must. With
+//! `PSHARED_MODELS=full` they go through more processes and more deaths, which takes an hour.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,4 +78,14 @@ fn the_rwlock_hangs_nobody_and_loses_no_death() {
 #[test]
 fn the_rwlock_whose_owners_are_watched_hangs_nobody_and_loses_no_death() {
     check("watched_rwlock.py");
+}
+
+#[test]
+fn who_waits_for_what_is_watched_hears_of_it_or_looks() {
+    check("watched.py");
+}
+
+#[test]
+fn who_waits_at_a_watched_barrier_is_let_through_or_told() {
+    check("watched_barrier.py");
 }

@@ -320,11 +320,13 @@ class Barrier(Program):
 
 if __name__ == "__main__":
     report = Report()
-    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1), ("xxr", 2, 0), ("www", 3, 1)]:
+    for roles, n, kills in [("w", 1, 1), ("ww", 2, 1), ("wt", 2, 1), ("wr", 2, 1)]:
         report.holds(f"{roles}, a barrier of {n}, killed anywhere", Barrier(roles, n), kills)
     report.holds("ww, a barrier of 2, twice", Barrier("ww", 2, rounds=2), 1)
     report.holds("www, a barrier of 2: one too many", Barrier("www", 2), 0)
     report.holds("www through a barrier of 1 with 1 slot", Barrier("www", 1, slots=1), 1)
+    report.long("www, a barrier of 3", Barrier("www", 3), 1)
+    report.long("xxr", Barrier("xxr", 2), 0)
     report.long("wwrr", Barrier("wwrr", 2, slots=3), 1)
     report.long("wwww, a barrier of 2: two rounds", Barrier("wwww", 2), 1)
     report.long("www, looking slot by slot", Barrier("www", 3, coarse=False), 1)

@@ -1,4 +1,4 @@
-"""The kernel and SIGKILL, for exhaustive models of the protocols in src/backend/futex.
+"""The kernel and SIGKILL, for exhaustive models of the protocols in src/backend/futex and src/backend/watched.
 
 A model is a Program: a few threads, each in a process of its own, each a state machine whose every step is one atomic
 access or one system call. `explore` goes through every interleaving of the steps, with a kill after any of them, and
@@ -24,6 +24,7 @@ is a tuple (name of a step, arguments...).
 import gc
 import os
 from array import array
+from itertools import accumulate
 
 DONE, DEAD = ("done",), ("dead",)
 FREE = (None, False, False)
@@ -46,17 +47,19 @@ class World:
         new.asleep, new.woken, new.at, new.kills = self.asleep[:], self.woken[:], self.at[:], self.kills
         return new
 
+    # Where a frozen one has what: all in one row, which is faster to hash than rows in a row.
+    places = ()
+
     def freeze(self):
-        return (
-            tuple(self.words), tuple(self.next), tuple(self.head), tuple(self.pending),
-            tuple(self.asleep), tuple(self.woken), tuple(self.at), self.kills,
-        )
+        return (*self.words, *self.next, *self.head, *self.pending, *self.asleep, *self.woken, *self.at, self.kills)
 
     @staticmethod
     def thaw(frozen):
         new = World.__new__(World)
-        new.words, new.next, new.head, new.pending, new.asleep, new.woken, new.at = map(list, frozen[:7])
-        new.kills = frozen[7]
+        words, next, head, pending, asleep, woken, at = World.places
+        new.words, new.next, new.head = list(frozen[:words]), list(frozen[words:next]), list(frozen[next:head])
+        new.pending, new.asleep = list(frozen[head:pending]), list(frozen[pending:asleep])
+        new.woken, new.at, new.kills = list(frozen[asleep:woken]), list(frozen[woken:at]), frozen[at]
         return new
 
     def link(self, me, word):
@@ -109,6 +112,8 @@ class Program:
     old_kernel = False
     # Whether "woken" comes with the words that wake-ups came through.
     tells = False
+    # Whether there is any handler.
+    interrupted = False
     # Whether the kernel finds the list of a thread that dies.
     marked = True
 
@@ -197,10 +202,20 @@ def moves(program, world):
     """Every step that can come next, as (label, world)."""
     for me in range(program.threads):
         place = world.at[me]
-        if place in (DONE, DEAD):
+        name = place[0]
+        if name == "done" or name == "dead":
+            continue
+        if name[0] != "$" and not program.interrupted:
+            # As below, without the ways round: most steps are such.
+            new = world.copy()
+            result = getattr(program, name)(new, me, *place[1:])
+            for after, then in result if isinstance(result, list) else ((new, result),):
+                if then is not None:
+                    after.at[me] = then
+                    yield f"{me} {name}", after
             continue
         handler = program.handler(world, me)
-        if handler and place[0] != "$handler":
+        if handler and name != "$handler":
             new = world.copy()
             if place[0] in ("$queue", "$asleep"):  # the call ends, and not without a wake-up that it has got
                 place = place[-2] + ("woken" if new.woken[me] else "interrupted",)
@@ -276,6 +291,8 @@ def start_of(program, kills):
     start.asleep, start.woken = [()] * program.threads, [()] * program.threads
     start.at = [program.first(t) for t in range(program.threads)]
     start.kills = kills
+    rows = (start.words, start.next, start.head, start.pending, start.asleep, start.woken, start.at)
+    World.places = tuple(accumulate(map(len, rows)))
     return start
 
 
@@ -317,10 +334,14 @@ def explore(program, kills):
         begun.append((at, frozen))
         world = World.thaw(frozen)
         good.append(may_end(program, world))
+        problem = program.wrong(world)
+        if problem:
+            path.append((at, iter(()), by))
+            return problem
         rest = [(by, new.freeze()) for by, new in deaths(program, world)]
         rest += [(by, new.freeze()) for by, new in moves(program, world)]
         path.append((at, iter(rest), by))
-        return program.wrong(world)
+        return None
 
     def verdict(problem):
         return Verdict(len(low), problem, [by for _, _, by in path[1:]])
@@ -369,7 +390,10 @@ def shortest_trace(program, kills, problem):
     states, parent, label, known = [start], array("l", [-1]), [""], {start}
     for at, frozen in enumerate(states):
         world = World.thaw(frozen)
-        if problem in (program.wrong(world), hang(world)):
+        wrong = program.wrong(world)
+        if wrong and wrong != problem:
+            continue
+        if problem in (wrong, hang(world)):
             steps = []
             while parent[at] >= 0:
                 steps.append(label[at])
@@ -396,7 +420,7 @@ class Report:
         self.check(name, program, kills, None)
 
     def long(self, name, program, kills):
-        """What takes minutes, and is only run when asked for: PSHARED_MODELS=full."""
+        """What takes long, and is only run when asked for: PSHARED_MODELS=full."""
         if os.environ.get("PSHARED_MODELS") == "full":
             self.holds(name, program, kills)
 

@@ -217,7 +217,7 @@ if __name__ == "__main__":
     report.holds("one that panics, and two that do it or don't", Once("pcF"), 1)
     report.holds("one that panics, two that wait", Once("pww"), 0)
     report.holds("one that panics, three that wait", Once("pwww"), 0)
-    report.holds("two that do it, two that wait", Once("cFww"), 1)
+    report.long("two that do it, two that wait", Once("cFww"), 1)
     report.long("one that panics, one that doesn't care, two that wait", Once("pFww"), 1)
     report.fails("READY first, then the waking", Once("cc", variant="ready_then_wake"), 1, "hang")
     report.fails("a waiter keeps the wake-up of a death", Once("cFw", variant="waiters_keep"), 1, "hang")

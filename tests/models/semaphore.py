@@ -44,6 +44,7 @@ class Semaphore(Program):
 
     def __init__(self, roles, kind="open", maximum=9, variant=None, blind=False):
         self.roles, self.threads, self.variant, self.blind = roles, len(roles), variant, blind
+        self.interrupted = "h" in roles or "H" in roles
         self.kind, self.maximum = kind, 1 if kind == "binary" else maximum
 
     def words(self):

@@ -532,14 +532,14 @@ class RwLock(Program):
 if __name__ == "__main__":
     report = Report()
     for roles, slots, kills in [
-        ("rw", 1, 2), ("rww", 1, 1), ("rrw", 1, 1), ("rrw", 2, 1), ("tvw", 1, 1), ("nw", 1, 2), ("yzr", 1, 1), ("uw", 1, 2),
+        ("rw", 1, 2), ("rww", 1, 1), ("rrw", 1, 1), ("rw", 2, 1), ("tvw", 1, 1), ("nw", 1, 2), ("yzr", 1, 1), ("uw", 1, 2),
         ("ur", 1, 2), ("dr", 1, 2), ("dw", 1, 2),
     ]:
         report.holds(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
     report.holds("rw, twice each", RwLock("rw", rounds=(2, 2)), 1)
     for roles, slots in [("rw", 1), ("ww", 1), ("www", 1), ("ur", 1), ("dr", 1)]:
         report.holds(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)
-    for roles, slots, kills in [("rrw", 1, 2), ("rww", 1, 2), ("urw", 1, 1), ("rdw", 1, 1), ("tvw", 1, 2), ("rrr", 1, 2)]:
+    for roles, slots, kills in [("rrw", 2, 1), ("rrw", 1, 2), ("rww", 1, 2), ("urw", 1, 1), ("rdw", 1, 1), ("tvw", 1, 2), ("rrr", 1, 2)]:
         report.long(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
     for roles, slots in [("rrw", 1), ("rrw", 2), ("rww", 1), ("urw", 1), ("drw", 1)]:
         report.long(f"{roles}, {slots} slots, nobody killed, woken by rings alone", RwLock(roles, slots, bells=True), 0)

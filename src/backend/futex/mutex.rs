@@ -1,4 +1,6 @@
 //! The mutex is a robust word, see [`robust`](super::robust).
+//!
+//! The protocol is `tests/models/mutex.py`.
 
 use super::held::Held;
 use super::robust::RobustWord;

@@ -18,6 +18,8 @@
 //!
 //! Without `futex_waitv` (Linux before 5.16, or a filter that forbids it; noticed at the first call) a sleeper queues on
 //! the relay alone. A change between its last look and its sleep goes unnoticed then, so it sleeps in short slices.
+//!
+//! The models are those of what sleeps there: `tests/models/semaphore.py`, `permits.py` and `barrier.py`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -2,6 +2,8 @@
 //!
 //! Taking and giving back are those of [`robust`](super::robust), without the waiting: who has a slot is on record with
 //! the kernel, and whom to wake is the business of the protocol that the slots are for.
+//!
+//! The models are those of what the slots are for: `tests/models/permits.py` and `barrier.py`.
 
 use std::sync::atomic::Ordering;
 

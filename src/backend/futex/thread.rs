@@ -30,6 +30,8 @@
 //!
 //! Locks are for threads, not for signal handlers: a handler that takes a lock while it interrupts this code may find
 //! the list half-changed. A thread made by raw `clone` with shared memory and without its own thread-locals is no thread.
+//!
+//! The model of the list is `tests/models/linking.py`.
 
 mod alone;
 mod foreign;

@@ -4,6 +4,8 @@
 //! of its own, where everybody is woken after a post (invariant 4 there), and setting an event wakes everybody anyway. So
 //! nothing is announced, and one that dies takes nothing along, wherever he was woken. Only a poster that dies after it
 //! added the permit leaves him asleep, so he looks up ten times a second.
+//!
+//! The model is that of `tests/models/semaphore.py`, role `a`.
 
 use std::time::Duration;
 

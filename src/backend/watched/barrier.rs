@@ -44,7 +44,7 @@
 //! Looking whether an owner is gone takes some ten microseconds, and the last to come looks at all. Who finds no place free
 //! looks for one a thousand times a second: all who are in the way are about to leave. Rounds are numbered up to 2^40.
 //!
-//! The protocol is that of `tests/models/barrier.py`, where slices take the place of the kernel's wake-ups.
+//! The protocol is `tests/models/watched_barrier.py`.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

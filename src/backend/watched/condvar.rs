@@ -18,8 +18,11 @@
 //!
 //! # Limits
 //!
-//! While notifications come one by one, each sleeper returns within a slice of the first. The sequence comes round after
+//! Of two that notify at the same time, the one may count the other's ring as its own: then one of two waiters
+//! notices within a slice. While notifications come one by one, each sleeper returns within a slice of the first. The sequence comes round after
 //! 2³¹ notifications, which a waiter that doesn't run meanwhile takes for none.
+//!
+//! The protocol is `tests/models/watched.py`.
 
 use std::sync::atomic::Ordering;
 

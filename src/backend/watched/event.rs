@@ -8,6 +8,8 @@
 //! | bits 1… | how often it was set so far: who waits sees that it was, even if it is reset by then |
 //!
 //! Setting is one change of the word; ringing comes after, and what is lost there costs sleepers a slice.
+//!
+//! The protocol is `tests/models/watched.py`.
 
 use std::sync::atomic::Ordering;
 

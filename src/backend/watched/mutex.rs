@@ -2,6 +2,8 @@
 //!
 //! Killed at any point, a thread leaves the word as it was before the step or after it: owned by one that is gone, which the
 //! next slice of any waiter finds out, or free with the wake-up not sent, which costs a slice.
+//!
+//! The protocol is `tests/models/watched.py`.
 
 use std::sync::atomic::Ordering;
 

@@ -15,6 +15,8 @@
 //!    gone stays gone: looking and marking needn't be one step.
 //! 2. W is set by who is about to sleep and cleared by whoever frees the word, who then rings; it may leave W there for
 //!    those that it doesn't ring for. W may be clear with somebody asleep: all sleep in slices.
+//!
+//! The models are `tests/models/watched.py` and the others whose names begin so.
 
 use std::sync::atomic::Ordering;
 

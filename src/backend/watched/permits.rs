@@ -27,6 +27,8 @@
 //!
 //! While somebody waits, the holders are looked at forty times a second at most, some ten microseconds each. No order among
 //! waiters.
+//!
+//! The protocol is `tests/models/watched.py`.
 
 use std::sync::atomic::Ordering;
 

@@ -13,6 +13,8 @@
 //!    waiter killed with the ring, costs the others a slice.
 //! 2. W is cleared by who posts and finds nobody counted asleep; a waiter is counted before it looks for the last time.
 //! 3. Posting touches this memory and nothing else, so a signal handler may.
+//!
+//! The protocol is `tests/models/watched.py`.
 
 use std::sync::atomic::Ordering;
 

@@ -15,6 +15,8 @@
 //! 3. A sleeper that was woken looks at the words before it looks at its clock.
 //! 4. After each sleep, whether or not it heard a ring, a sleeper looks after the owners if nobody has done so for half a
 //!    slice. So a death is noticed where rings keep coming as well, within a slice and a half. Who doesn't wait, or not any more, and would have to, looks every time: some ten microseconds.
+//!
+//! The models are `tests/models/watched.py` and the others whose names begin so.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
