@@ -236,12 +236,13 @@ class Semaphore(Program):
 
 if __name__ == "__main__":
     report = Report()
-    for roles, kills in [("wwp", 2), ("wtp", 2), ("wty", 1), ("wwpp", 1), ("wtpp", 1), ("wwq", 2), ("wtq", 1)]:
+    for roles, kills in [("wwp", 2), ("wtp", 2), ("wty", 1), ("wwpp", 1), ("wwq", 2), ("wtq", 1)]:
         report.holds(f"{roles}: killed anywhere", Semaphore(roles), kills)
-    for roles, kills in [("wwwpp", 1), ("wwpp", 2), ("wwtpp", 1), ("wtpy", 2), ("wwpq", 1), ("wwwpp", 2), ("wwppp", 1)]:
+    for roles, kills in [("wtpp", 1), ("wwwpp", 1), ("wwpp", 2), ("wwtpp", 1), ("wtpy", 2), ("wwpq", 1), ("wwwpp", 2), ("wwppp", 1)]:
         report.long(f"{roles}: the same", Semaphore(roles), kills)
     report.holds("wwpp: a binary one", Semaphore("wwpp", "binary"), 1)
-    report.holds("wtpp: a binary one and a time limit", Semaphore("wtpp", "binary"), 1)
+    report.long("wtpp: a binary one and a time limit", Semaphore("wtpp", "binary"), 1)
+    report.holds("wtp: the same and a time limit", Semaphore("wtp", "binary"), 1)
     report.holds("wwpp: never above a maximum of one", Semaphore("wwpp", "limited", 1), 1)
     report.holds("wqp: never above a maximum of two", Semaphore("wqp", "limited", 2), 1)
     report.holds("zwpp: a stopped waiter keeps one permit at most", Semaphore("zwpp"), 1)
