@@ -135,5 +135,7 @@ pub fn used_by_a_fresh_one<B: Backend>(round: &Round<'_, B>, expected: Answer) -
     claim(mutex.is_poisoned() == (expected == Answer::Poisoned), || "the poison comes and goes".into())?;
     mutex.clear_poison();
     round.must(&fresh, Act::PassLock, Answer::Done)?;
-    round.must(&fresh, Act::PassLock, Answer::Done)
+    round.must(&fresh, Act::PassLock, Answer::Done)?;
+    // This process has other addresses than the next victim, who is to find links of somebody else.
+    claim(mutex.try_lock().is_ok(), || "not free in the end".into())
 }

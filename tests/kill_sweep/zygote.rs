@@ -1,7 +1,7 @@
 //! Processes for a fraction of a millisecond each: forks of one that has a single thread and the scene open.
 //!
 //! A zygote is this program again. It is asked over a Unix socket, its standard input: for an actor, with the actor's end of
-//! a socket, or to open another scene. All of its actors have the same addresses. They end with it, as it does with the
+//! a socket, or to open another scene. All of its actors have the same addresses, other than the sweep's own process. They end with it, as it does with the
 //! thread that started it; it lets the system bury them.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
