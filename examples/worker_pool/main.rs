@@ -104,7 +104,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     }
     let available = pool.permits.available();
     writeln!(io::stdout(), "{done} jobs done, {killed} kills, {available} of {PERMITS} permits available")?;
-    let all_is_well = done == cli.jobs && sum == (0..cli.jobs).map(expected).sum() && available == PERMITS;
+    let all_is_well = done == cli.jobs && sum == (0..cli.jobs).map(expected).sum::<u64>() && available == PERMITS;
     Ok(if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
