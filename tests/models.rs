@@ -1,5 +1,5 @@
 //! The models of the protocols, in `tests/models`: each holds where it must and fails where it must. With
-//! `PSHARED_MODELS=full` they go through more processes and more deaths, which takes an hour.
+//! `PSHARED_MODELS=full` they go through more processes and more deaths, which takes far longer.
 
 use std::path::Path;
 use std::process::Command;
