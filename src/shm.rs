@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use crate::backend::futex::thread::is_held_within;
 use crate::cell::safe::ShmSafe;
 use crate::cell::{ByValue, Fill, Finished, Place, ShmCell, Zeroed};
 use crate::error::{Error, Result};
@@ -64,9 +65,11 @@ impl<T: ShmSafe> Drop for Attached<T> {
     fn drop(&mut self) {
         // SAFETY: this is the one place that takes it, and the value is gone afterwards.
         let mapping = unsafe { ManuallyDrop::take(&mut self.mapping) };
+        let start = mapping.as_ptr().addr().get();
         // SAFETY: mapped until the lines below.
-        if unsafe { self.cell.as_ref() }.is_held_here() {
-            // A forgotten guard: its lock is on the robust list of a living thread, which must find it there.
+        if is_held_within(&(start..start + mapping.len())) || unsafe { self.cell.as_ref() }.is_held_here() {
+            // A forgotten guard: its lock is on the robust list of a living thread, which must find it there. The lock itself
+            // may say otherwise, where a peer scribbled over it.
             mapping.keep();
         }
     }

@@ -182,3 +182,11 @@ pub(crate) fn clear_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize
 pub(crate) fn set_to_bit_and_wake_all(word: &AtomicU32, bit: u32) -> Result<usize, Errno> {
     wake_and_change(word, i32::MAX, word, Change::SetToBit(bit))
 }
+
+/// `futex(FUTEX_UNLOCK_PI)`: frees a word of this thread's, or hands it to the most important one that waits. `EPERM` where it
+/// is another's.
+pub(crate) fn unlock_pi(word: &AtomicU32) -> Result<(), Errno> {
+    // SAFETY: the word outlives the call and is an atomic that the kernel may change atomically.
+    let done = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_UNLOCK_PI) };
+    Errno::result(done).map(drop)
+}

@@ -4,12 +4,13 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::time::{ClockId, clock_gettime};
 
+use super::futex;
 use super::robust_list::WORD_AT;
 
 #[cfg(target_env = "gnu")]
@@ -66,6 +67,16 @@ pub(crate) const OWNER: u32 = (1 << 30) - 1;
 pub(crate) const OWNER_DIED: u32 = 1 << 30;
 /// Somebody may be asleep, in the lock word.
 pub(crate) const WAITERS: u32 = 1 << 31;
+
+/// In bit 0 of the entry of a mutex with priority inheritance on a thread's list.
+pub(crate) const INHERITING_ENTRY: usize = if cfg!(target_env = "musl") { 0 } else { 1 };
+
+/// Where a mutex has its kind, and glibc the holder and how many hold it, in bytes from the start.
+const KIND_AT: usize = if cfg!(target_env = "musl") { 0 } else { 16 };
+const HOLDER_AT: usize = 8;
+const USERS_AT: usize = 12;
+
+static_assertions::const_assert!(cfg!(target_pointer_width = "64")); // elsewhere they are at other places
 
 // SAFETY: every access after `init` is by functions that are made for concurrent use, or atomic.
 unsafe impl Send for RobustMutex {}
@@ -184,11 +195,66 @@ impl RobustMutex {
         checked(unsafe { libc::pthread_mutex_consistent(self.as_ptr()) })
     }
 
-    /// `pthread_mutex_unlock`. Fails with `EPERM` where this thread doesn't hold it.
+    /// What `pthread_mutex_unlock` does beyond taking the mutex off the thread's list, which is done: frees it and wakes one
+    /// that waits. Nothing, where `me` isn't the owner.
     #[inline(always)]
-    pub(crate) fn unlock(&self) -> Result<(), Errno> {
-        // SAFETY: see above.
-        checked(unsafe { libc::pthread_mutex_unlock(self.as_ptr()) })
+    pub(crate) fn release(&self, me: u32, protocol: Protocol) {
+        self.forget_holder();
+        // What libc stores, 0, and nothing beside it: who is woken has it say again that others sleep.
+        if self.word().compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+            if cfg!(target_env = "musl") {
+                let _ = futex::wake(self.word(), 1); // its waiters are counted elsewhere
+            }
+        } else {
+            self.release_contended(me, protocol);
+        }
+    }
+
+    #[cold]
+    fn release_contended(&self, me: u32, protocol: Protocol) {
+        match protocol {
+            Protocol::None => {
+                let free = |word| (word & OWNER == me).then_some(0);
+                if self.word().fetch_update(Ordering::Release, Ordering::Relaxed, free).is_ok() {
+                    // Can't fail on a mapped, aligned word.
+                    let _ = futex::wake(self.word(), 1);
+                }
+            }
+            // Err: not this thread's.
+            Protocol::Inherit => drop(futex::unlock_pi(self.word())),
+        }
+    }
+
+    /// What glibc keeps of the holder beside the word: nothing depends on it in a robust mutex, but debuggers show it.
+    #[inline(always)]
+    fn forget_holder(&self) {
+        if cfg!(target_env = "gnu") {
+            self.part(HOLDER_AT).store(0, Ordering::Relaxed);
+            let users = self.part(USERS_AT);
+            users.store(users.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        }
+    }
+
+    /// A word of 4 bytes, so many behind the start.
+    #[inline(always)]
+    fn part(&self, at: usize) -> &AtomicU32 {
+        const { assert!(USERS_AT + size_of::<u32>() <= size_of::<RobustMutex>()) };
+        const { assert!(KIND_AT + size_of::<u32>() <= size_of::<RobustMutex>()) };
+        debug_assert!([HOLDER_AT, USERS_AT, KIND_AT].contains(&at));
+        // SAFETY: within the object, aligned like it, and written by libc only, by this thread or while it is its own.
+        unsafe { AtomicU32::from_ptr(self.0.get().byte_add(at).cast()) }
+    }
+
+    /// Whether the mutex is of the kind that it was made with. libc does with it what its kind says, and for others that is
+    /// to end the process, or to wait for ever.
+    #[inline(always)]
+    pub(crate) fn is_whole(&self, protocol: Protocol) -> bool {
+        self.part(KIND_AT).load(Ordering::Relaxed) == kind_of(protocol)
+    }
+
+    /// Puts the kind right; returns what was there.
+    pub(crate) fn make_whole(&self, protocol: Protocol) -> u32 {
+        self.part(KIND_AT).swap(kind_of(protocol), Ordering::Relaxed)
     }
 }
 
@@ -199,9 +265,31 @@ pub(crate) fn id_of_this_thread() -> Result<u32, Errno> {
     // SAFETY: a local that nobody else sees; it isn't moved from here on.
     unsafe { probe.init(Protocol::None) }.map_err(|(_, errno)| errno)?;
     probe.try_lock()?;
-    let id = probe.word().load(std::sync::atomic::Ordering::Relaxed) & OWNER;
-    probe.unlock()?;
+    let id = probe.word().load(Ordering::Relaxed) & OWNER;
+    // SAFETY: initialised, and locked by this thread; nobody else has written there.
+    checked(unsafe { libc::pthread_mutex_unlock(probe.as_ptr()) })?;
     Ok(id)
+}
+
+/// What libc calls the kinds, by protocol; 0 where nobody has asked.
+static KINDS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+
+#[inline(always)]
+fn kind_of(protocol: Protocol) -> u32 {
+    match KINDS[protocol as usize].load(Ordering::Relaxed) {
+        0 => find_kind(protocol),
+        kind => kind,
+    }
+}
+
+#[cold]
+fn find_kind(protocol: Protocol) -> u32 {
+    let probe = RobustMutex::new();
+    // SAFETY: a local that nobody else sees. Err: then it stays 0, which no mutex that was made has, and this is asked again.
+    let _ = unsafe { probe.init(protocol) };
+    let kind = probe.part(KIND_AT).load(Ordering::Relaxed);
+    KINDS[protocol as usize].store(kind, Ordering::Relaxed);
+    kind
 }
 
 static_assertions::const_assert!(WORD_AT + size_of::<AtomicU32>() <= size_of::<libc::pthread_mutex_t>());

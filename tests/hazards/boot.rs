@@ -16,9 +16,9 @@ use pshared::{Cause, Shm};
 use crate::scene::{
     Locks, OWNER_DIED, WAITERS, alone, anonymous, create, die, fork, is_marked, open, recover, until, use_up,
 };
-use crate::scribbled::Random;
 use crate::stepped::{Stepped, Stop};
 use crate::support::place::{Place, Scratch};
+use crate::support::random::Random;
 
 // Where the header has what an earlier boot leaves, in bytes.
 const BOOT: Range<usize> = 48..64;
@@ -39,6 +39,8 @@ impl Old {
         let scratch = Scratch::new();
         let shm = create(&*scratch.file().region(None));
         shm.marks[0].store(4711, SeqCst);
+        // This thread's first lock makes a record of it, which children have then: all of them take as many instructions.
+        use_up(&anonymous().locks[0]);
         drop(shm);
         let mut old = Old { image: std::fs::read(Self::path_in(&scratch)).unwrap(), scratch };
         old.change_image();

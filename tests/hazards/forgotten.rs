@@ -1,10 +1,14 @@
 //! U1, U2: memory that goes while a lock in it is on a thread's robust list takes every older lock of the thread along:
-//! the kernel doesn't find them when the thread dies.
+//! the kernel doesn't find them when the thread dies. Nor if a peer has scribbled over the lock meanwhile (U4).
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::scene::{alone, create, die, fork, is_marked, open, recover, use_up};
+use pshared::region::Anonymous;
+use pshared::{Mutex, Shm};
+
+use crate::scene::{WORD, alone, create, die, fork, is_marked, open, raw, recover, use_up};
 use crate::support::place::{Place, Scratch};
 
 /// How many mappings of the region this process has.
@@ -14,10 +18,9 @@ fn mappings(place: &Place) -> usize {
     maps.lines().filter(|line| line.ends_with(&format!("/{}", name.trim_start_matches('/')))).count()
 }
 
-/// Runs `victim` with two places in a process that ends by SIGKILL, and then looks at the locks it held: `LEFT` and
+/// Runs `victim` with two places in a process that ends by SIGKILL, and then looks at the locks it held: `left` and
 /// `HELD` in the two cells.
-fn afterwards(victim: impl FnOnce(&Place, &Place)) {
-    const LEFT: &[usize] = &[0];
+fn afterwards(left: &[usize], victim: impl FnOnce(&Place, &Place)) {
     const HELD: &[usize] = &[2, 4];
     alone(|| {
         let scratch = Scratch::new();
@@ -26,7 +29,7 @@ fn afterwards(victim: impl FnOnce(&Place, &Place)) {
             drop(create(&*place.region(None)));
         }
         fork(|| victim(forgotten, other)).killed();
-        for (place, held) in [(forgotten, LEFT), (other, HELD)] {
+        for (place, held) in [(forgotten, left), (other, HELD)] {
             let shm = open(&*place.region(None));
             for (i, lock) in shm.locks.iter().enumerate() {
                 assert!(!lock.is_locked(), "{place:?} {i}");
@@ -37,9 +40,14 @@ fn afterwards(victim: impl FnOnce(&Place, &Place)) {
     });
 }
 
+/// Locks for this process's list alone, so that its record grows.
+fn anonymous_many(count: usize) -> Vec<Shm<Mutex<u64>>> {
+    (0..count).map(|_| Shm::create_in(&Anonymous::new(), || Ok(Mutex::new(0))).unwrap()).collect()
+}
+
 #[test]
 fn u1_a_forgotten_guard_keeps_its_memory_mapped_and_its_threads_locks_on_the_list() {
-    afterwards(|forgotten, other| {
+    afterwards(&[0], |forgotten, other| {
         let (shm, others) = (open(&*forgotten.region(None)), open(&*other.region(None)));
         let older = others.locks[1].lock().unwrap();
         let oldest_left = others.locks[2].lock().unwrap();
@@ -60,7 +68,7 @@ fn u1_a_forgotten_guard_keeps_its_memory_mapped_and_its_threads_locks_on_the_lis
 
 #[test]
 fn u2_a_guard_forgotten_by_one_thread_keeps_the_memory_when_another_drops_the_last_handle() {
-    afterwards(|forgotten, other| {
+    afterwards(&[0], |forgotten, other| {
         let (shm, others) = (open(&*forgotten.region(None)), open(&*other.region(None)));
         let (to_main, from_thread) = channel();
         let (to_thread, from_main) = channel::<()>();
@@ -87,6 +95,65 @@ fn u2_a_guard_forgotten_by_one_thread_keeps_the_memory_when_another_drops_the_la
             thread::park();
         }
     });
+}
+
+#[test]
+fn u4_memory_whose_forgotten_lock_reads_free_is_kept_for_the_thread_that_has_it_on_its_list() {
+    for among in [0, 3, 20] {
+        afterwards(&[], |forgotten, other| {
+            let (shm, others) = (open(&*forgotten.region(None)), open(&*other.region(None)));
+            let many = anonymous_many(among);
+            let mut before: Vec<_> = many.iter().map(|lock| lock.lock().unwrap()).collect();
+            let older = others.locks[1].lock().unwrap();
+            let oldest_left = others.locks[2].lock().unwrap();
+            std::mem::forget(shm.locks[0].lock().unwrap());
+            let newer = others.locks[3].lock().unwrap();
+            raw(&shm.locks[0])[WORD].store(0, SeqCst);
+            drop(shm);
+            assert_eq!(mappings(forgotten), 1);
+
+            drop(newer);
+            drop(older);
+            before.clear();
+            let _newest_left = others.locks[4].lock().unwrap();
+            others.locks[5..].iter().for_each(use_up);
+            let _kept = oldest_left;
+            die()
+        });
+    }
+}
+
+#[test]
+fn u4_nor_does_another_threads_drop_of_the_last_handle_unmap_it() {
+    for among in [0, 3, 20] {
+        afterwards(&[], |forgotten, other| {
+            let (shm, others) = (open(&*forgotten.region(None)), open(&*other.region(None)));
+            let (to_main, from_thread) = channel();
+            let (to_thread, from_main) = channel::<()>();
+            let (mine, my_others) = (shm.clone(), others.clone());
+            thread::spawn(move || {
+                let many = anonymous_many(among);
+                let older: Vec<_> = many.iter().map(|lock| lock.lock().unwrap()).collect();
+                let _left = my_others.locks[2].lock().unwrap();
+                std::mem::forget(mine.locks[0].lock().unwrap());
+                drop(mine);
+                to_main.send(()).unwrap();
+                from_main.recv().unwrap();
+                drop(older);
+                let _left = my_others.locks[4].lock().unwrap();
+                my_others.locks[5..].iter().for_each(use_up);
+                die()
+            });
+            from_thread.recv().unwrap();
+            raw(&shm.locks[0])[WORD].store(0, SeqCst);
+            drop(shm);
+            assert_eq!(mappings(forgotten), 1);
+            to_thread.send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        });
+    }
 }
 
 #[test]

@@ -58,6 +58,12 @@ pub(super) fn enter(word: &AtomicU32) -> Result<u32> {
     Ok(generation)
 }
 
+/// The generation of this process; 0 or [`NOBODY`]'s where no thread has come yet.
+pub(super) fn generation() -> u32 {
+    // SAFETY: a static, or a page that is never unmapped.
+    unsafe { &*GENERATION.load(Ordering::Acquire) }.load(Ordering::Relaxed)
+}
+
 pub(super) fn generation_word() -> Result<&'static AtomicU32> {
     let nobody = (&raw const NOBODY).cast_mut();
     let current = GENERATION.load(Ordering::Acquire);

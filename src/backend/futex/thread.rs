@@ -15,7 +15,8 @@
 //! # Invariants
 //!
 //! 1. The record's places 1 to `held` are the locks of ours that the kernel reaches from `head`, oldest first, with none
-//!    of ours left out; entries of libc's own robust mutexes may stand anywhere between.
+//!    of ours left out; mutexes of libc's that this crate has it take are among them. Entries of the program's own robust
+//!    mutexes may stand anywhere between.
 //! 2. Where libc has none between, each lock's link leads to the place before it. A link that differs is looked at, not
 //!    trusted: libc changes links of ours when it links or unlinks a neighbour, and peers scribble.
 //! 3. Every recorded lock stays mapped while it is recorded: settled locks live in mappings that are kept as long as a
@@ -33,12 +34,14 @@
 
 mod alone;
 mod foreign;
+mod known;
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence, fence};
 
 use self::foreign::{back_of, first_half, tell_foreign, walk, walk_from};
+pub(crate) use self::known::is_held_within;
 use super::held::Held;
 use super::process;
 use super::robust::RobustWord;
@@ -53,9 +56,6 @@ const FEW: usize = 8;
 /// How many a table of its own has room for, after the few.
 const MANY: usize = LIMIT - FEW;
 
-/// See [`Thread::reserve_for_libc`].
-const STRANGER: u32 = 1 << 31;
-
 /// The calling thread.
 pub(crate) struct Thread {
     /// The process's generation: a word that the kernel zeroes in a forked child.
@@ -66,9 +66,8 @@ pub(crate) struct Thread {
     namespace: Cell<u32>,
     /// How many of ours are on the list beyond the first; 0 where there is none.
     more: Cell<u32>,
-    /// How many of libc's own robust mutexes this thread has taken through this crate, which are on the list too; with
-    /// [`STRANGER`] where it isn't known whether libc knows the thread.
-    by_libc: Cell<u32>,
+    /// Whether libc knows this thread: see [`Thread::reserve_for_libc`].
+    by_libc: Cell<bool>,
     /// May be set though no entry of libc's stands behind one of ours, never clear where one does.
     among_foreign: Cell<bool>,
     head: Cell<*const Head>,
@@ -90,7 +89,8 @@ pub(crate) struct Thread {
 
 /// A place of the record.
 struct Place {
-    /// Null where it is empty.
+    /// Null where it is empty. One of libc's mutexes is a word like ours in all that the list needs; bit 0 is set where
+    /// its entry has it.
     lock: Cell<*const RobustWord>,
     /// How often this thread holds the lock beyond the first time.
     again: Cell<usize>,
@@ -101,10 +101,16 @@ impl Place {
         Place { lock: Cell::new(std::ptr::null()), again: Cell::new(0) }
     }
 
-    /// The entry of the lock that stands here.
+    /// The entry of the lock that stands here, as the link before it has it.
     #[inline]
     fn entry(&self) -> usize {
         self.lock.get().addr().wrapping_add(LINK_AT)
+    }
+
+    /// The lock that stands here; not for the head's place, or an empty one.
+    fn word(&self) -> &RobustWord {
+        // SAFETY: invariant 3.
+        unsafe { &*self.lock.get().map_addr(|address| address & !1) }
     }
 
     fn clear(&self) {
@@ -124,7 +130,7 @@ thread_local! {
             generation: Cell::new(0),
             namespace: Cell::new(0),
             more: Cell::new(0),
-            by_libc: Cell::new(STRANGER),
+            by_libc: Cell::new(false),
             among_foreign: Cell::new(false),
             head: Cell::new(std::ptr::null()),
             stamp: Cell::new(0),
@@ -265,7 +271,7 @@ impl Thread {
         self.head.set(head);
         self.few[1].clear(); // a child holds nothing
         self.more.set(0);
-        self.by_libc.set(STRANGER);
+        self.by_libc.set(false);
         self.few[0].lock.set(std::ptr::without_provenance(it.address().wrapping_sub(LINK_AT)));
         let seen = clock::boot_tenths(process::boot_time_offset());
         self.stamp.set(u64::from(sys::thread::gettid()) | u64::from(seen) << 32);
@@ -274,6 +280,7 @@ impl Thread {
         self.slot.set(self.tid().wrapping_mul(37));
         self.identity.set(0);
         self.asked.set((0, 0));
+        known::make_known(self, generation)?;
         self.process.set(word);
         self.generation.set(generation);
         Ok(())
@@ -312,7 +319,7 @@ impl Thread {
 
     /// Whether [`link`](Thread::link) has room without [`reserve`](Thread::reserve).
     pub(crate) fn has_room(&self) -> bool {
-        self.held() < FEW && self.by_libc() < LIMIT - FEW
+        self.held() < FEW
     }
 
     /// Makes sure that [`link`](Thread::link) has room, in the record and within the kernel's limit.
@@ -354,22 +361,18 @@ impl Thread {
 
     /// Whether `count` more locks are within the kernel's limit.
     pub(crate) fn is_below_limit_by(&self, count: usize) -> bool {
-        self.held() + self.by_libc() + count <= LIMIT
+        self.held() + count <= LIMIT
     }
 
-    /// Whether libc knows this thread, and one more of its mutexes is within the kernel's limit.
+    /// Whether libc knows this thread, and one more of its mutexes has room without [`Thread::reserve_for_libc`].
     #[inline(always)]
     pub(crate) fn has_room_for_libc(&self) -> bool {
-        self.by_libc.get() + self.more.get() + 1 < LIMIT as u32
-    }
-
-    fn by_libc(&self) -> usize {
-        (self.by_libc.get() & !STRANGER) as usize
+        self.by_libc.get() && self.has_room()
     }
 
     /// Makes sure that this thread may take one more of libc's mutexes.
     pub(crate) fn reserve_for_libc(&self) -> Result<()> {
-        if self.by_libc.get() & STRANGER != 0 {
+        if !self.by_libc.get() {
             let known = sys::pthread::id_of_this_thread().map_err(|errno| {
                 sys::failed("pthread_mutex_lock", "a mutex to try it", errno, "this libc must have robust mutexes")
             })?;
@@ -379,21 +382,39 @@ impl Thread {
                     why: "this process was made by a bare clone, so libc doesn't know its threads: use fork, or a lock on futexes",
                 });
             }
-            self.by_libc.set(0);
+            self.by_libc.set(true);
         }
-        if self.is_below_limit_by(1) { Ok(()) } else { Err(Error::TooManyLocks { limit: LIMIT }) }
+        self.reserve()
     }
 
-    /// This thread has taken one of libc's mutexes, which has room.
+    /// The first entry of the list.
     #[inline(always)]
-    pub(crate) fn libc_took_one(&self) {
-        self.by_libc.set(self.by_libc.get() + 1);
+    pub(crate) fn first(&self) -> usize {
+        self.head().next.get()
     }
 
-    /// This thread is about to give back one of libc's mutexes that it has taken.
+    /// This thread has had libc take one of its mutexes, for which there is room, when the list began with `before`; `tag`
+    /// is what its entry has in bit 0. Says whether libc has put it on the list.
     #[inline(always)]
-    pub(crate) fn libc_gave_one_back(&self) {
-        self.by_libc.set(self.by_libc.get().wrapping_sub(1));
+    pub(crate) fn libc_took(&self, mutex: &RobustWord, tag: usize, before: usize) -> bool {
+        if self.first() != mutex.entry() | tag {
+            return false;
+        }
+        let held = self.held();
+        let foreign = before != self.place(held).entry();
+        self.among_foreign.set(foreign || held > 0 && self.among_foreign.get());
+        self.place(held + 1).set(std::ptr::from_ref(mutex).map_addr(|address| address | tag), 0);
+        self.more.set(held as u32);
+        true
+    }
+
+    /// Announces to the kernel that this thread gives back one of libc's mutexes, and takes it off the list: what libc would
+    /// do by the links that stand in it, where anybody may have written, is done by the record.
+    #[inline(always)]
+    pub(crate) fn unlink_libcs(&self, mutex: &RobustWord, tag: usize) {
+        self.head().pending.set(mutex.entry() | tag);
+        compiler_fence(Ordering::SeqCst);
+        self.unlink_from_middle(mutex.entry());
     }
 
     /// How many locks of ours are on the list.
@@ -402,7 +423,7 @@ impl Thread {
     }
 
     fn position(&self, wanted: usize) -> Option<usize> {
-        (1..=self.held()).rfind(|at| self.place(*at).entry() == wanted)
+        (1..=self.held()).rfind(|at| self.place(*at).entry() & !1 == wanted & !1)
     }
 
     /// Where the record has a lock whose entry is among these addresses, and that entry.
@@ -469,7 +490,7 @@ impl Thread {
             return; // never linked by this thread: nothing to take off
         };
         let held = self.held();
-        let below = self.place(at - 1).entry();
+        let (gone, below) = (self.place(at).entry(), self.place(at - 1).entry());
         // Where libc has nothing between, the record alone says what comes before and behind: a link that says otherwise
         // was scribbled over.
         let alone = !self.among_foreign.get() && (at < held || self.head().next.get() == gone);
@@ -482,6 +503,7 @@ impl Thread {
         for i in at..held {
             let next = self.place(i + 1);
             self.place(i).set(next.lock.get(), next.again.get());
+            fence(Ordering::Release); // other threads may look for it, see `known`
         }
         self.forget_newest();
         if held - 1 == FEW
@@ -494,33 +516,27 @@ impl Thread {
 
     /// What stands in the link of the lock at `at`, or in the head's for the place after the newest.
     fn next_after(&self, at: usize) -> usize {
-        if at > self.held() {
-            self.head().next.get()
-        } else {
-            // SAFETY: invariant 3.
-            unsafe { &*self.place(at).lock.get() }.next()
-        }
+        if at > self.held() { self.head().next.get() } else { self.place(at).word().next() }
     }
 
     fn set_next_after(&self, at: usize, next: usize) {
         if at > self.held() {
             self.head().next.set(next);
         } else {
-            // SAFETY: invariant 3.
-            unsafe { &*self.place(at).lock.get() }.set_next(next);
+            self.place(at).word().set_next(next);
         }
     }
 
     /// Unlinks where libc's own robust mutexes stand beside: walks from the head by reads that can't fault. `false` if
     /// the list is broken before it reaches the entry.
     fn unlink_among_foreign(&self, at: usize, gone: usize, below: usize) -> bool {
-        let head = self.head().address();
+        let (head, gone) = (self.head().address(), gone & !1);
         let Some(before) = walk(head, |link| link == gone) else { return false };
         // The link stands in shared memory: it is passed on only if it leads to what must come next, by way of a mutex of
         // libc's that this thread holds.
         let next = self.next_after(at);
         let is_foreign = self.among_foreign.get() && self.is_held_behind(next, gone);
-        let next = if is_foreign && walk_from(next, head, |link| link == below).is_some() { next } else { below };
+        let next = if is_foreign && walk_from(next, head, |link| link == below & !1).is_some() { next } else { below };
         match self.position(before) {
             Some(ours) => self.set_next_after(ours, next),
             None if before == head => self.head().next.set(next),

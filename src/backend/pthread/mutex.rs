@@ -31,14 +31,18 @@
 //!    Until the poison is noted it holds the lock, so if it dies, the next one is told again.
 //! 4. A sleeper looks at the lock word after a slice at the latest, and takes the lock if it is free, whatever bits say
 //!    about sleepers. (libc's waiters try the lock when they wake, before they look at the clock.)
-//! 5. libc is asked to wait for a mutex with priority inheritance only if its owner was just found alive: the kernel
+//! 5. libc takes the lock, and puts it on the thread's list, where it follows the head only. Giving back is done here, by
+//!    this thread's own record: libc would follow the links that stand in the mutex, wherever a peer has them lead.
+//! 6. libc isn't asked for a mutex whose kind isn't the one that it was made with, nor for one that this thread has.
+//! 7. libc is asked to wait for a mutex with priority inheritance only if its owner was just found alive: the kernel
 //!    refuses to wait for one that isn't, and libc takes that for the program's end.
 //!
 //! # Limits
 //!
 //! A program in C that takes the lock over from a dead owner and has that one's thread id by chance is taken for the dead one,
-//! unless it clears the eight bytes behind the mutex. libc follows the links of its list, so a peer that scribbles over
-//! mutexes can crash this process, as it can't on futexes. Who waits for one with priority inheritance while its owner
+//! unless it clears the eight bytes behind the mutex. A peer that scribbles over a mutex's kind in the few instructions between the
+//! look at it here and libc's own can have libc do whatever it does with another kind, and where the owner of one with
+//! priority inheritance is scribbled over while somebody waits, libc ends that process. Who waits for one with priority inheritance while its owner
 //! dies unmarked (by an exec from a second thread, or reaped memory), within the moment between the look at the owner and
 //! the call, is ended by libc's assertion. A process made by a bare `clone` is refused: libc doesn't know its threads' ids.
 
@@ -49,6 +53,7 @@ use nix::errno::Errno;
 
 use crate::backend::futex::held::Held;
 use crate::backend::futex::process;
+use crate::backend::futex::robust::RobustWord;
 use crate::backend::futex::spin::Spin;
 use crate::backend::futex::thread::{self, Thread};
 use crate::backend::watched::Identity;
@@ -122,26 +127,68 @@ impl<const INHERITS: bool> Mutex<INHERITS> {
         }
     }
 
-    /// The lock is this thread's: what it keeps of it, and whether there is a death to tell of.
-    fn taken(&self, me: &Thread, identity: Identity, died: bool) -> Acquired<Held> {
-        let untold = self.owner.load(Ordering::Relaxed) & UNTOLD != 0;
+    /// What the mutex's entry on a list has in bit 0.
+    const TAG: usize = if INHERITS { sys::pthread::INHERITING_ENTRY } else { 0 };
+
+    const PROTOCOL: Protocol = if INHERITS { Protocol::Inherit } else { Protocol::None };
+
+    /// The mutex as what it is on a thread's list.
+    #[inline(always)]
+    fn on_the_list(&self) -> &RobustWord {
+        const { assert!(size_of::<RobustWord>() <= size_of::<RobustMutex>()) };
+        // SAFETY: long enough, aligned (asserted where RobustWord is), and all of that type's parts are atomics, as all
+        // that libc keeps there are words.
+        unsafe { &*self.mutex.as_ptr().cast::<RobustWord>() }
+    }
+
+    /// libc has taken the lock, when the thread's list began with `before`.
+    #[inline(always)]
+    fn taken(&self, me: &Thread, identity: Identity, before: usize) -> Held {
+        // false: somebody scribbled over the kind at that moment, and libc has taken a mutex of another one.
+        me.libc_took(self.on_the_list(), Self::TAG, before);
         self.owner.store(identity.bits(), Ordering::Relaxed);
-        me.libc_took_one();
-        Acquired { held: me.held_unlinked(), owner_died: died || untold }
+        me.held_unlinked()
+    }
+
+    /// Gives the lock back; leaves `owner` to the next one.
+    #[inline(always)]
+    fn give_back(&self, me: &Thread, owner: u64) {
+        // Before the lock is free: killed until then, the kernel marks it again.
+        self.owner.store(owner, Ordering::Relaxed);
+        me.unlink_libcs(self.on_the_list(), Self::TAG);
+        // Does nothing to what isn't this thread's, where somebody scribbled over it: that is left for waiters to make out.
+        self.mutex.release(me.tid(), Self::PROTOCOL);
+        me.clear_pending();
     }
 
     /// The lock was to be taken quickly, and there is something to tell about it: gives it back, with that in it.
     #[cold]
-    fn leave_to_the_patient(&self, locked: Locked) {
+    fn leave_to_the_patient(&self, me: &Thread, identity: Identity, locked: Locked, before: usize) {
+        let untold = self.owner.load(Ordering::Relaxed) & UNTOLD;
+        self.taken(me, identity, before);
         let died = locked == Locked::OwnerDied;
         if died {
             // Fails only for a state that is consistent.
             let _ = self.mutex.consistent();
         }
-        let untold = if died { UNTOLD } else { self.owner.load(Ordering::Relaxed) & UNTOLD };
-        // Before the lock is free: killed until then, the kernel marks it again.
-        self.owner.store(untold, Ordering::Relaxed);
-        let _ = self.mutex.unlock(); // this thread's
+        self.give_back(me, if died { UNTOLD } else { untold });
+    }
+
+    /// Somebody scribbled over the mutex: puts its kind right, reports it, and has the next one told.
+    #[cold]
+    fn repair(&self) -> Refused {
+        let word = self.mutex.make_whole(Self::PROTOCOL);
+        self.owner.fetch_or(UNTOLD, Ordering::Relaxed);
+        Refused::Failed(Error::Corrupted { word })
+    }
+
+    /// The answer to a thread that has the lock on its list.
+    #[cold]
+    fn refuse_own(&self, me: &Thread, patience: Patience) -> Refused {
+        match self.mutex.word().load(Ordering::Relaxed) {
+            word if id_of(word) == me.tid() => patience.refuse_own(),
+            word => Refused::Failed(Error::Corrupted { word }),
+        }
     }
 
     /// Marks the lock as the kernel would have, if its owner is gone, or the word names nobody that it could be
@@ -187,6 +234,62 @@ impl<const INHERITS: bool> Mutex<INHERITS> {
         let _ = self.mutex.word().fetch_update(Ordering::SeqCst, Ordering::Relaxed, leave);
     }
 
+    /// Waits until the lock is this thread's, which doesn't have it.
+    fn wait(&self, me: &Thread, identity: Identity, patience: Patience) -> Result<Acquired<Held>, Refused> {
+        let deadline = deadline_of(patience);
+        let before = me.first();
+        let mut spin = Spin::new(&self.estimate);
+        loop {
+            let word = self.mutex.word().load(Ordering::Relaxed);
+            let is_free = word == 0 || is_left(word);
+            let is_over = matches!(patience, Patience::None) || deadline.is_some_and(Deadline::has_passed);
+            // Who inherits a priority gives it by sleeping.
+            if !is_free && !is_over && !INHERITS && spin.pause() {
+                continue;
+            }
+            if INHERITS && !is_free && self.bury_if_gone(word) {
+                continue;
+            }
+            let until = if is_free || is_over { None } else { Some(Deadline::or_slice(deadline, SLICE)) };
+            if until.is_some() {
+                spin.failed();
+            }
+            if !self.mutex.is_whole(Self::PROTOCOL) {
+                return Err(self.repair());
+            }
+            match self.attempt(until)? {
+                locked @ (Locked::Clean | Locked::OwnerDied) => {
+                    if until.is_none() {
+                        spin.paid();
+                    }
+                    let died = locked == Locked::OwnerDied;
+                    let untold = self.owner.load(Ordering::Relaxed) & UNTOLD != 0;
+                    let held = self.taken(me, identity, before);
+                    if died {
+                        // Fails only where somebody scribbled over it.
+                        let _ = self.mutex.consistent();
+                    }
+                    return Ok(Acquired { held, owner_died: died || untold });
+                }
+                Locked::Own if self.bury_namesake(me, identity) => {}
+                Locked::Own => return Err(patience.refuse_own()),
+                Locked::GivenUp => self.revive(me),
+                Locked::Busy if is_over => {
+                    if me.may_ask(self) && self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst)) {
+                        continue;
+                    }
+                    return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
+                }
+                Locked::Busy => {
+                    if until.is_some() {
+                        self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst));
+                    }
+                    spin = Spin::new(&self.estimate);
+                }
+            }
+        }
+    }
+
     /// As long as `until`, or not at all.
     fn attempt(&self, until: Option<nix::sys::time::TimeSpec>) -> Result<Locked, Refused> {
         let (call, done) = match until {
@@ -209,14 +312,14 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
             if self.settled.load(Ordering::Relaxed) != me.namespace() || !me.has_room_for_libc() {
                 return None;
             }
+            if me.has(self.on_the_list()) || !self.mutex.is_whole(Self::PROTOCOL) {
+                return None;
+            }
+            let before = me.first();
             match self.mutex.try_lock() {
-                Ok(Locked::Clean) if self.owner.load(Ordering::Relaxed) == 0 => {
-                    self.owner.store(identity.bits(), Ordering::Relaxed);
-                    me.libc_took_one();
-                    Some(me.held_unlinked())
-                }
+                Ok(Locked::Clean) if self.owner.load(Ordering::Relaxed) == 0 => Some(self.taken(me, identity, before)),
                 Ok(locked @ (Locked::Clean | Locked::OwnerDied)) => {
-                    self.leave_to_the_patient(locked);
+                    self.leave_to_the_patient(me, identity, locked, before);
                     None
                 }
                 Ok(Locked::GivenUp) => {
@@ -232,53 +335,14 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
     fn lock(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
         thread::with(|me| {
             let identity = self.enter(me)?;
-            let deadline = deadline_of(patience);
-            let mut spin = Spin::new(&self.estimate);
-            loop {
-                let word = self.mutex.word().load(Ordering::Relaxed);
-                let is_free = word == 0 || is_left(word);
-                let is_over = matches!(patience, Patience::None) || deadline.is_some_and(Deadline::has_passed);
-                // Who inherits a priority gives it by sleeping.
-                if !is_free && !is_over && !INHERITS && spin.pause() {
-                    continue;
-                }
-                if INHERITS && !is_free && self.bury_if_gone(word) {
-                    continue;
-                }
-                let until = if is_free || is_over { None } else { Some(Deadline::or_slice(deadline, SLICE)) };
-                if until.is_some() {
-                    spin.failed();
-                }
-                match self.attempt(until)? {
-                    locked @ (Locked::Clean | Locked::OwnerDied) => {
-                        if until.is_none() {
-                            spin.paid();
-                        }
-                        let died = locked == Locked::OwnerDied;
-                        if died {
-                            self.mutex
-                                .consistent()
-                                .map_err(|errno| Refused::Failed(failed("pthread_mutex_consistent", errno)))?;
-                        }
-                        return Ok(self.taken(me, identity, died));
-                    }
-                    Locked::Own if self.bury_namesake(me, identity) => {}
-                    Locked::Own => return Err(patience.refuse_own()),
-                    Locked::GivenUp => self.revive(me),
-                    Locked::Busy if is_over => {
-                        if me.may_ask(self) && self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst)) {
-                            continue;
-                        }
-                        return Err(if deadline.is_some() { Refused::TimedOut } else { Refused::WouldBlock });
-                    }
-                    Locked::Busy => {
-                        if until.is_some() {
-                            self.bury_if_gone(self.mutex.word().load(Ordering::SeqCst));
-                        }
-                        spin = Spin::new(&self.estimate);
-                    }
-                }
+            if me.has(self.on_the_list()) {
+                return Err(self.refuse_own(me, patience));
             }
+            let taken = self.wait(me, identity, patience);
+            if taken.is_err() {
+                me.clear_pending(); // glibc (up to 2.41 at least) leaves it there when a wait's time is over
+            }
+            taken
         })
     }
 
@@ -287,10 +351,7 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
         thread::with(|me| {
             // A forked child has a copy of what its parent holds.
             if me.is_holder(held) {
-                self.owner.store(0, Ordering::Relaxed);
-                me.libc_gave_one_back();
-                // Fails only where somebody scribbled over it; what stands there is left for waiters to make out.
-                let _ = self.mutex.unlock();
+                self.give_back(me, 0);
             }
         });
     }
@@ -348,9 +409,8 @@ unsafe impl<const INHERITS: bool> RawMutex for Mutex<INHERITS> {
 
     unsafe fn settle(&self) -> Result<()> {
         let namespace = process::pid_namespace()?;
-        let protocol = if INHERITS { Protocol::Inherit } else { Protocol::None };
         // SAFETY: handed through.
-        unsafe { self.mutex.init(protocol) }.map_err(|(call, errno)| {
+        unsafe { self.mutex.init(Self::PROTOCOL) }.map_err(|(call, errno)| {
             sys::failed(
                 call,
                 "a lock's mutex",
