@@ -33,6 +33,9 @@ use safe::ShmSafe;
 /// How long attaching waits for a creator that is at work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So much is read of a table of fields that isn't this build's, in bytes: whatever it says of its length.
+const LONGEST_TABLE: usize = 1 << 16;
+
 /// How often attaching looks again at an unfinished cell that nobody is at work on.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -310,7 +313,19 @@ impl<T: ShmSafe> Place<T> {
                         // SAFETY: the state word is ours: everybody else waits for it.
                         unsafe { self.reset(Task { state, held: Some(held) }, &ours) }?;
                     }
+                    if started.elapsed() >= PATIENCE {
+                        return Err(self.not_ready(started)); // never taken back by anybody: scribbled over
+                    }
                     continue;
+                }
+                // Published after it was looked at, or scribbled over: what is published isn't blank.
+                Some(Difference::Blank) if state.is_ready() => {
+                    // SAFETY: as above.
+                    let found = unsafe { self.identity() };
+                    match found.difference(&ours) {
+                        Some(blank @ Difference::Blank) => return Err(self.refused(blank, &found)),
+                        _ => continue,
+                    }
                 }
                 None | Some(Difference::Blank | Difference::EarlierBoot) => {}
                 Some(difference) => return Err(self.refused(difference, &found)),
@@ -320,7 +335,8 @@ impl<T: ShmSafe> Place<T> {
                 state.leave_earlier_boot()?;
             }
             let task = match state.enter(patience) {
-                Ok(Entered::Ready) => continue,
+                Ok(Entered::Ready) if started.elapsed() < PATIENCE => continue,
+                Ok(Entered::Ready) => return Err(self.not_ready(started)), // now and again: somebody scribbles
                 Ok(Entered::Mine(held)) => Task { state, held: Some(held) },
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(_) => return Err(self.not_ready(started)),
@@ -432,7 +448,7 @@ impl<T: ShmSafe> Place<T> {
         if at.checked_add(len)? > self.len {
             return None;
         }
-        let mut bytes = vec![0_u8; len];
+        let mut bytes = vec![0_u8; len.min(LONGEST_TABLE)];
         for (i, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: within the memory, checked above; others may be writing, hence volatile.
             *byte = unsafe { self.cell.as_ptr().cast::<u8>().add(at + i).read_volatile() };

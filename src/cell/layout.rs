@@ -214,7 +214,7 @@ impl Type {
             if let (Some(found), Some(expected)) = (&found, &expected)
                 && found.path == expected.path
             {
-                let difference = (format!("`{}`", found.path), found.describe(), expected.describe());
+                let difference = (format!("`{}`", shown(found.path)), found.describe(), expected.describe());
                 if (found.offset, found.kind) == (expected.offset, expected.kind) {
                     in_size.get_or_insert(difference);
                     continue;
@@ -222,7 +222,7 @@ impl Type {
                 return Some(difference);
             }
             let name = |row: &Option<Row<'_>>| {
-                row.as_ref().map_or("nothing more".into(), |row| format!("`{}`, {}", row.path, row.describe()))
+                row.as_ref().map_or("nothing more".into(), |row| format!("`{}`, {}", shown(row.path), row.describe()))
             };
             return Some(("the next field".into(), name(&found), name(&expected)));
         }
@@ -278,8 +278,18 @@ impl Row<'_> {
     }
 
     fn describe(&self) -> String {
-        format!("{} of {} bytes at offset {}", self.kind, self.size, self.offset)
+        format!("{} of {} bytes at offset {}", shown(self.kind), shown(self.size), shown(self.offset))
     }
+}
+
+/// What stood in shared memory, for a message: not too long, and nothing that does things to terminals.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut shown: String = text.chars().take(LONGEST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// FNV-1a over 64 bits, with the length before every text so that neighbours can't run together.

@@ -77,7 +77,7 @@ unsafe impl RawEvent for FutexEvent {
     }
 
     fn reset(&self) {
-        let next = |word: u32| (word & SET != 0).then_some((word + 1) & GENERATION);
+        let next = |word: u32| (word & SET != 0).then_some(word.wrapping_add(1) & GENERATION);
         // Err means that it wasn't set.
         let _ = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }

@@ -68,7 +68,9 @@ impl RobustWord {
             me.refresh()?;
             me.reserve()?;
             me.set_pending(self);
-            if self.word().compare_exchange(READY, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            // W beside it is nobody's who sleeps: nobody waits for what is published.
+            let take = |word| (word & OWNER == READY).then_some(me.tid());
+            if self.word().fetch_update(Ordering::Acquire, Ordering::Relaxed, take).is_ok() {
                 return Ok(Some(self.taken(me, true)));
             }
             me.clear_pending();
