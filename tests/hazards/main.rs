@@ -6,13 +6,11 @@
 mod support;
 
 mod boot;
-mod fenced;
 mod forgotten;
 mod forked;
 mod namespace;
 mod neighbours;
 mod pointers;
-mod random_bytes;
 mod room;
 mod scene;
 mod scribbled;

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use nix::unistd::gettid;
 use pshared::{Error, LockError, Shm};
 
-use crate::fenced::Fenced;
 use crate::neighbours::{Foreign, Holder, Item};
 use crate::scene::{
     BACK, Locks, NEXT, WORD, alone, anonymous, die, entry, fork, is_marked, links, raw, recover, robust_list, until,
     use_up,
 };
+use crate::support::fenced::Fenced;
 
 /// Where the thread's robust list begins: a place in private memory that peers can guess.
 fn head() -> usize {

@@ -13,6 +13,7 @@ use pshared::region::{Anonymous, Region};
 use pshared::{Cause, LockError, Mutex, Shm, ShmSafe};
 
 use crate::support::child;
+use crate::support::state::state as child_state;
 
 /// Nothing here takes as long; what does hangs.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -186,6 +187,12 @@ pub fn die() -> ! {
 impl Forked {
     pub fn pid(&self) -> u32 {
         self.pid.as_raw() as u32
+    }
+
+    /// Whether it has ended.
+    #[allow(dead_code, reason = "not all who include this file watch how it goes")]
+    pub fn has_ended(&self) -> bool {
+        matches!(child_state(self.pid()), None | Some('Z' | 'X'))
     }
 
     /// Waits for the end; says how it ended.

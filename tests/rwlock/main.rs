@@ -14,7 +14,6 @@ mod odd_memory;
 mod poison;
 mod read_again;
 mod readers;
-mod scribbled;
 mod shown;
 mod taking;
 mod time;

@@ -3,10 +3,12 @@
 
 pub mod child;
 pub mod claims;
+pub mod fenced;
 pub mod kill_points;
 pub mod no_waitv;
 pub mod place;
 pub mod plans;
+pub mod random;
 pub mod remains;
 pub mod schedule;
 pub mod state;
