@@ -4,10 +4,10 @@
 pub mod bodies;
 #[path = "../../tests/scribbler/everything.rs"]
 pub mod everything;
-#[path = "../../tests/scribbler/work.rs"]
-pub mod work;
 #[path = "../../tests/support/random.rs"]
 pub mod random;
+#[path = "../../tests/scribbler/work.rs"]
+pub mod work;
 
 pub mod support {
     pub use crate::random;
