@@ -152,7 +152,7 @@ fn plans<Op: Copy + Debug + Send + Sync + 'static>(ops: &'static [Op]) -> impl S
     prop::collection::vec(step, 1..STEPS)
 }
 
-/// Runs `cases` plans for a subject on `B`, half as many where owners are watched (PROPTEST_CASES in the environment says otherwise) in the test `test`, whose children come here too.
+/// Runs `cases` plans for a subject on `B`, a quarter of them where owners are watched (PROPTEST_CASES in the environment says otherwise) in the test `test`, whose children come here too.
 pub fn check<S: Subject, B: Backend>(test: &'static str, cases: u32) {
     let (_crate, in_crate) = test.split_once("::").unwrap();
     if let Some((_, args, peer)) = child::role() {
@@ -160,8 +160,8 @@ pub fn check<S: Subject, B: Backend>(test: &'static str, cases: u32) {
     }
     let mut config = Config { failure_persistence: None, max_shrink_time: 120_000, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        // Where owners are watched every kill costs a wait, and one code serves several backends.
-        config.cases = if tells_of_deaths::<B>() { cases } else { cases / 2 };
+        // Where owners are watched every kill costs a wait, and one code serves three backends.
+        config.cases = if tells_of_deaths::<B>() { cases } else { cases / 4 };
     }
     let total = Cell::new(Counts::default());
     let outcome = TestRunner::new(config).run(&plans(S::OPS), |plan| {
