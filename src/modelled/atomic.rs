@@ -81,6 +81,14 @@ macro_rules! modelled {
 
         #[allow(dead_code)]
         impl $name {
+            /// # Safety
+            ///
+            /// As of core's.
+            pub(crate) const unsafe fn from_ptr<'a>(at: *mut $int) -> &'a $name {
+                // SAFETY: the caller's promise; it is nothing but core's.
+                unsafe { &*at.cast() }
+            }
+
             pub(crate) const fn new(value: $int) -> $name {
                 $name(core_atomic::$name::new(value))
             }

@@ -4,7 +4,7 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::sys::time::{TimeSpec, TimeValLike};
@@ -12,6 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::futex;
 use super::robust_list::WORD_AT;
+use crate::atomic::AtomicU32;
 
 #[cfg(target_env = "gnu")]
 unsafe extern "C" {
