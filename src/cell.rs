@@ -301,6 +301,12 @@ impl<T: ShmSafe> Place<T> {
         // SAFETY: for this and what follows: the memory is mapped, says the caller.
         let state = unsafe { self.state() };
         let started = Instant::now();
+        // Twice nothing new after all that time, or who was stopped meanwhile would be refused what has become ready.
+        let mut late = 0;
+        let mut is_in_vain = || {
+            late += u32::from(started.elapsed() >= PATIENCE);
+            late > 1
+        };
         loop {
             // Before the state is touched: in memory that isn't a cell it is somebody's data.
             // SAFETY: as above.
@@ -312,8 +318,7 @@ impl<T: ShmSafe> Place<T> {
                     if let Some(held) = state.reopen()? {
                         // SAFETY: the state word is ours: everybody else waits for it.
                         unsafe { self.reset(Task { state, held: Some(held) }, &ours) }?;
-                    }
-                    if started.elapsed() >= PATIENCE {
+                    } else if is_in_vain() {
                         return Err(self.not_ready(started)); // never taken back by anybody: scribbled over
                     }
                     continue;
@@ -324,6 +329,7 @@ impl<T: ShmSafe> Place<T> {
                     let found = unsafe { self.identity() };
                     match found.difference(&ours) {
                         Some(blank @ Difference::Blank) => return Err(self.refused(blank, &found)),
+                        _ if is_in_vain() => return Err(self.not_ready(started)), // now blank, now not: somebody scribbles
                         _ => continue,
                     }
                 }
@@ -335,8 +341,8 @@ impl<T: ShmSafe> Place<T> {
                 state.leave_earlier_boot()?;
             }
             let task = match state.enter(patience) {
-                Ok(Entered::Ready) if started.elapsed() < PATIENCE => continue,
-                Ok(Entered::Ready) => return Err(self.not_ready(started)), // now and again: somebody scribbles
+                Ok(Entered::Ready) if is_in_vain() => return Err(self.not_ready(started)), // now and again: somebody scribbles
+                Ok(Entered::Ready) => continue,
                 Ok(Entered::Mine(held)) => Task { state, held: Some(held) },
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(_) => return Err(self.not_ready(started)),
@@ -448,13 +454,14 @@ impl<T: ShmSafe> Place<T> {
         if at.checked_add(len)? > self.len {
             return None;
         }
-        let mut bytes = vec![0_u8; len.min(LONGEST_TABLE)];
+        let ours = T::TYPE.table();
+        let mut bytes = vec![0_u8; len.min(LONGEST_TABLE.max(ours.len()))];
         for (i, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: within the memory, checked above; others may be writing, hence volatile.
             *byte = unsafe { self.cell.as_ptr().cast::<u8>().add(at + i).read_volatile() };
         }
         let theirs = String::from_utf8_lossy(&bytes);
-        Type::first_difference(&theirs, &T::TYPE.table())
+        Type::first_difference(&theirs, &ours)
             .map(|(field, found, expected)| Error::mismatch(self.what.clone(), field, found, expected))
     }
 }

@@ -289,7 +289,9 @@ where
     /// - calls `pthread_mutex_consistent` when it gets `EOWNERDEAD`, stores 0 in the eight bytes behind the mutex, and
     ///   repairs the data: the poison, which is this crate's, isn't told of that death;
     /// - waits by `pthread_mutex_clocklock` or `pthread_mutex_timedlock` in slices, or it may wait for ever when a waiter
-    ///   beside it is killed.
+    ///   beside it is killed;
+    /// - gives back what it took, and nothing else: what this crate has taken, this crate gives back, so a thread waits on a
+    ///   condition (`pthread_cond_wait`) only with a mutex that it took in C.
     ///
     /// It is neither initialised nor destroyed by whoever gets it, and is a mutex only in a cell.
     pub fn raw_mutex(&self) -> *mut std::ffi::c_void {

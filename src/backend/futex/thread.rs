@@ -255,10 +255,18 @@ impl Thread {
     fn refresh_now(&self) -> Result<()> {
         let word = process::generation_word()?;
         let generation = process::enter(word)?;
-        let registered = robust_list::get()
-            .map_err(|e| sys::failed("get_robust_list", "this thread", e, "the kernel must have robust futexes"))?;
-        let head: *const Head = if !registered.is_null() {
-            registered
+        let registered = || {
+            robust_list::get()
+                .map_err(|e| sys::failed("get_robust_list", "this thread", e, "the kernel must have robust futexes"))
+        };
+        let mut head_of_libc = registered()?;
+        if cfg!(target_env = "musl") && head_of_libc.is_null() {
+            // musl registers its own with a thread's first robust mutex, and would do so in place of ours later.
+            let _ = sys::pthread::id_of_this_thread();
+            head_of_libc = registered()?;
+        }
+        let head: *const Head = if !head_of_libc.is_null() {
+            head_of_libc
         } else {
             // Raw clone: what libc registered for the parent thread stands in our copy of its memory, unregistered.
             let head = if self.head.get().is_null() { &raw const self.own_head } else { self.head.get() };
