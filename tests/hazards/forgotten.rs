@@ -8,13 +8,14 @@ use std::thread;
 use pshared::region::Anonymous;
 use pshared::{Mutex, Shm};
 
-use crate::scene::{WORD, alone, create, die, fork, is_marked, open, raw, recover, use_up};
+use crate::scene::{WORD, alone, create, die, exit, fork, is_marked, open, raw, recover, until, use_up};
 use crate::support::place::{Place, Scratch};
+use crate::support::state::state;
 
 /// How many mappings of the region this process has.
 fn mappings(place: &Place) -> usize {
     let [_, name] = place.words();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let maps = std::fs::read_to_string("/proc/thread-self/maps").unwrap();
     maps.lines().filter(|line| line.ends_with(&format!("/{}", name.trim_start_matches('/')))).count()
 }
 
@@ -154,6 +155,39 @@ fn u4_nor_does_another_threads_drop_of_the_last_handle_unmap_it() {
             }
         });
     }
+}
+
+#[test]
+fn u2_memory_that_nobody_holds_is_unmapped_though_the_processs_first_thread_has_ended() {
+    alone(|| {
+        let scratch = Scratch::new();
+        let [place, _] = scratch.hidden();
+        drop(create(&*place.region(None)));
+        fork(|| {
+            thread::scope(|scope| {
+                let (to_all, from_other) = channel();
+                scope.spawn(move || {
+                    use_up(&anonymous_many(1)[0]); // one whose record is asked
+                    to_all.send(()).unwrap();
+                    loop {
+                        thread::park();
+                    }
+                });
+                scope.spawn(move || {
+                    from_other.recv().unwrap();
+                    until("the first thread has ended", || state(std::process::id()) == Some('Z'));
+                    let shm = open(&*place.region(None));
+                    use_up(&shm.locks[0]);
+                    assert_eq!(mappings(place), 1);
+                    drop(shm);
+                    exit(mappings(place) as i32)
+                });
+                // SAFETY: ends this thread alone, whose stack stays.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            });
+        })
+        .finish();
+    });
 }
 
 #[test]
