@@ -91,41 +91,33 @@ fn killed_after_each_instruction_of_a_post_with_a_sleeper() {
     }
 }
 
-#[test]
-fn a_waiter_for_any_killed_on_its_way_to_sleep() {
+/// One that waits is killed, beside another that sleeps: what is posted then, the other takes.
+fn killed_beside_a_sleeper(command: &str) {
     let stage = Stage::new();
     let other = stage.actor();
     let mut points = KillPoints::changes();
     kill_at(
         &mut points,
         &stage,
-        "step-any",
+        command,
         || other.sleep_on("wait"),
         || {
             stage.table.permits.post().unwrap();
             stage.one_takes(&mut vec![&other]);
         },
     );
-    println!("step-any, one other sleeper: {points}, 0 stuck");
+    println!("{command}, one other sleeper: {points}, 0 stuck");
+    assert!(points.kills() > 2);
 }
 
 #[test]
-fn a_timed_waiter_killed_after_each_instruction_of_giving_up() {
-    let stage = Stage::new();
-    let other = stage.actor();
-    let mut points = KillPoints::changes();
-    kill_at(
-        &mut points,
-        &stage,
-        "step-give-up",
-        || other.sleep_on("wait"),
-        || {
-            stage.table.permits.post().unwrap();
-            stage.one_takes(&mut vec![&other]);
-        },
-    );
-    println!("step-give-up, one other sleeper: {points}, 0 stuck");
-    assert!(points.kills() > 2);
+fn a_waiter_for_any_killed_on_its_way_to_sleep() {
+    killed_beside_a_sleeper("step-any");
+}
+
+#[test]
+fn a_timed_waiter_killed_after_each_change_of_giving_up() {
+    killed_beside_a_sleeper("step-give-up");
 }
 
 /// From the moment it is woken until it is back from its wait. The other was woken as well, and takes the permit: it finds
