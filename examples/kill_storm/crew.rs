@@ -4,7 +4,9 @@ use std::env;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt, parent_id};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::thread;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -58,33 +60,43 @@ pub fn was_killed(status: ExitStatus) -> bool {
 impl Post {
     /// Does what is to be done at this desk; comes back only if that comes to an end by itself.
     pub fn take_up<B: Storm>(&self, seed: u64) -> Result<()> {
-        if self.desk == KEEPER {
-            self.clear_up_after_the_boss::<B>();
-        } else if set_pdeathsig(Signal::SIGKILL).is_err() || parent_id() != self.boss {
+        if self.desk != KEEPER && (set_pdeathsig(Signal::SIGKILL).is_err() || parent_id() != self.boss) {
             return Ok(()); // the boss is gone already
         }
+        let clearing_up = (self.desk == KEEPER).then(|| self.clear_up_after_the_boss::<B>());
         if self.desk < MAX_WORKERS && self.desk % 2 == 1 {
             run_late();
         }
         let arena = Shm::<Arena<B>>::open(&self.arena)?;
         let mut worker = Worker::new(&arena, &self.arena, self.desk, self.life, seed);
-        match self.desk {
-            KEEPER => worker.keep(),
-            INSPECTOR => worker.inspect(),
-            _ => worker.work(),
-        }
+        let Some((at_work, clearing_up)) = clearing_up else {
+            return if self.desk == INSPECTOR { worker.inspect() } else { worker.work() };
+        };
+        worker.keep(self.boss);
+        drop(at_work);
+        let _ = clearing_up.join();
+        Ok(())
     }
 
-    /// The keeper outlives a boss that was killed for as long as it takes to remove what that leaves behind.
-    fn clear_up_after_the_boss<B: Storm>(&self) {
+    /// The keeper outlives a boss that was killed for as long as it takes to remove what that leaves behind: once the
+    /// workers are dead too, and what is returned first was dropped or the keeper can't come to that.
+    fn clear_up_after_the_boss<B: Storm>(&self) -> (Sender<()>, JoinHandle<()>) {
         let (boss, name) = (self.boss, self.arena.clone());
-        thread::spawn(move || {
+        let (at_work, keeper) = mpsc::channel();
+        let clearing_up = thread::spawn(move || {
             while parent_id() == boss {
                 thread::sleep(Duration::from_millis(50));
+            }
+            let _ = keeper.recv_timeout(Duration::from_secs(5));
+            if let Ok(arena) = Shm::<Arena<B>>::open(&name) {
+                for (_, desk) in arena.desks.iter().enumerate().filter(|(at, _)| *at != KEEPER) {
+                    let _ = desk.is_alive(desk.life.load(Ordering::SeqCst)); // waits for its end
+                }
             }
             remove::<B>(&name);
             process::exit(1);
         });
+        (at_work, clearing_up)
     }
 }
 
@@ -105,7 +117,7 @@ fn run_late() {
 /// Removes the arena and its chapter. Not there any more is as good.
 pub fn remove<B: Storm>(name: &str) {
     if let Ok(arena) = Shm::<Arena<B>>::open(name) {
-        let chapter = arena.chapter.load(std::sync::atomic::Ordering::SeqCst);
+        let chapter = arena.chapter.load(Ordering::SeqCst);
         let _ = Shm::<Chapter<B>>::remove(&Chapter::<B>::name(name, chapter));
     }
     let _ = Shm::<Arena<B>>::remove(name);

@@ -3,6 +3,7 @@
 //! Where there is nothing to be had it gives one: a permit, a letter, a signal, its presence at the barrier. It never gives
 //! more while there is one, so whoever sleeps beside what it waits for goes on sleeping, and is found stuck.
 
+use std::os::unix::process::parent_id;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -21,10 +22,10 @@ const TOO_MANY: u32 = 12;
 const LONG: u32 = 4;
 
 impl<B: Storm> Worker<'_, B> {
-    /// Keeps the arena going until the end, which somebody else has to bring about.
-    pub fn keep(&mut self) -> ! {
+    /// Keeps the arena going for as long as the boss lives.
+    pub fn keep(&mut self, boss: u32) {
         let mut seen_waiting = 0;
-        loop {
+        while parent_id() == boss {
             let phase = self.arena.phase();
             if phase == phase::QUIET {
                 self.stand_still_until(|phase| phase != phase::QUIET);
