@@ -1,0 +1,95 @@
+//! What this crate costs beside everything that one would take instead, all in one run: `cargo bench -p versus`. Prints
+//! tables, and writes them, all figures as JSON and a chart to `versus` in the target folder.
+
+mod chart;
+mod figure;
+mod place;
+mod readme;
+mod run;
+mod scenarios;
+mod subjects;
+mod table;
+mod team;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use run::{Effort, Run, Scenario};
+
+/// Measures pshared beside everything that one would take instead.
+#[derive(Parser)]
+#[command(name = "cargo bench -p versus --")]
+struct Args {
+    /// The scenarios whose name has one of these words; all, if there is none.
+    scenarios: Vec<String>,
+    /// A first idea, in a tenth of the time.
+    #[arg(long)]
+    quick: bool,
+    /// Do everything once, which measures nothing.
+    #[arg(long)]
+    test: bool,
+    /// Say what there is to measure.
+    #[arg(long)]
+    list: bool,
+    /// Put tables and chart into README.md and benches/README.md as well.
+    #[arg(long)]
+    readme: bool,
+    /// What cargo says to a benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let all = scenarios::all();
+    if team::play_role(all.iter().flat_map(|scenario| (scenario.roles)())) {
+        return ExitCode::SUCCESS;
+    }
+    let args = Args::parse();
+    let is_wanted = |scenario: &&Scenario| {
+        args.scenarios.is_empty() || args.scenarios.iter().any(|word| scenario.name.contains(word.as_str()))
+    };
+    let wanted: Vec<&Scenario> = all.iter().filter(is_wanted).collect();
+    if args.list {
+        wanted.iter().for_each(|scenario| println!("{}: {}", scenario.name, scenario.about));
+        return ExitCode::SUCCESS;
+    }
+    if wanted.is_empty() {
+        eprintln!("no scenario has {} in its name; --list lists them", args.scenarios.join(" or "));
+        return ExitCode::FAILURE;
+    }
+    let effort = match (args.test, args.quick) {
+        (true, _) => Effort::Test,
+        (false, true) => Effort::Quick,
+        (false, false) => Effort::Full,
+    };
+    let mut run = Run::new(effort);
+    wanted.iter().for_each(|scenario| (scenario.measure)(&mut run));
+    match report(&run, effort, args.readme) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(run: &Run, effort: Effort, into_readme: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("versus");
+    std::fs::create_dir_all(&folder)?;
+    let figures: Vec<_> = run.tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.figures).collect();
+    std::fs::write(folder.join("versus.json"), serde_json::to_string_pretty(&figures)?)?;
+    let text = readme::all_tables(&run.tables);
+    std::fs::write(folder.join("versus.md"), &text)?;
+    chart::draw(&figures, &folder.join("versus-chart.svg"))?;
+    if effort == Effort::Test {
+        println!("{} scenarios ran, which measures nothing", run.tables.len());
+        return Ok(());
+    }
+    println!("{text}");
+    if into_readme {
+        readme::update(&run.tables, &figures)?;
+    }
+    Ok(())
+}
