@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::figure::Column;
-use crate::table::{Row, Table};
+use crate::table::Table;
 use crate::team::Role;
 
 /// What can be asked for by name.
@@ -76,7 +76,7 @@ impl Run {
     /// A table to be filled. `about` is the line above it.
     pub fn contest(&mut self, title: &str, about: &str, columns: &[Column]) -> Contest<'_> {
         let table = Table::new(title, about, columns);
-        Contest { run: self, table, entries: Vec::new() }
+        Contest { run: self, tables: vec![table], entries: Vec::new() }
     }
 }
 
@@ -86,15 +86,17 @@ pub type Sample = Result<Vec<f64>, String>;
 /// Subjects that are measured in turn.
 pub struct Contest<'a> {
     run: &'a mut Run,
-    table: Table,
+    /// The columns of one after the other are what a sample has a number for each of.
+    tables: Vec<Table>,
     entries: Vec<Entry>,
 }
 
 struct Entry {
     subject: String,
     sample: Box<dyn FnMut() -> Sample>,
+    /// Of the rounds.
     values: Vec<Vec<f64>>,
-    out: bool,
+    why_out: Option<String>,
 }
 
 impl Contest<'_> {
@@ -102,14 +104,24 @@ impl Contest<'_> {
         self.run.effort
     }
 
+    /// A further table, for further numbers of the same samples.
+    pub fn further(&mut self, title: &str, about: &str, columns: &[Column]) {
+        self.tables.push(Table::new(title, about, columns));
+    }
+
     /// Enters what `sample` measures once when called; processes that it needs are best started at its first call.
     pub fn enter(&mut self, subject: &str, sample: impl FnMut() -> Sample + 'static) {
-        self.entries.push(Entry { subject: subject.into(), sample: Box::new(sample), values: Vec::new(), out: false });
+        self.entries.push(Entry {
+            subject: subject.into(),
+            sample: Box::new(sample),
+            values: Vec::new(),
+            why_out: None,
+        });
     }
 
     /// A line below the table, for a subject that isn't in it.
     pub fn leave_out(&mut self, subject: &str, why: &str) {
-        self.table.notes.push(format!("{subject}: {why}"));
+        self.tables[0].notes.push(format!("{subject}: {why}"));
     }
 
     /// Measures all of them in so many rounds as is usual.
@@ -121,29 +133,34 @@ impl Contest<'_> {
     /// Measures all of them in `rounds` rounds.
     pub fn hold_rounds(mut self, rounds: usize) {
         let progress = &self.run.progress;
-        progress.set_prefix(self.table.title.clone());
+        progress.set_prefix(self.tables[0].title.clone());
         progress.set_length(rounds as u64);
         for round in 1..=rounds {
             progress.set_position(round as u64);
-            for entry in self.entries.iter_mut().filter(|entry| !entry.out) {
+            for entry in self.entries.iter_mut().filter(|entry| entry.why_out.is_none()) {
                 progress.set_message(entry.subject.clone());
                 progress.tick();
                 match (entry.sample)() {
                     Ok(values) => entry.values.push(values),
                     Err(why) => {
                         assert!(!entry.subject.starts_with("pshared"), "{}: {why}", entry.subject);
-                        entry.out = true;
-                        self.table.notes.push(format!("{}: {why}", entry.subject));
+                        entry.why_out = Some(why);
                     }
                 }
             }
         }
         progress.set_message("");
-        for entry in self.entries.into_iter().filter(|entry| !entry.out && !entry.values.is_empty()) {
-            let row = Row::new(&self.table, &entry.subject, &entry.values);
-            self.table.rows.push(row);
+        let mut first = 0; // of the table's columns
+        for table in &mut self.tables {
+            for entry in &self.entries {
+                match &entry.why_out {
+                    None => table.fill_row(&entry.subject, &entry.values, first),
+                    Some(why) => table.notes.push(format!("{}: {why}", entry.subject)),
+                }
+            }
+            first += table.columns.len();
         }
-        self.run.tables.push(self.table);
+        self.run.tables.append(&mut self.tables);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::figure::{Column, Figure};
 pub struct Table {
     pub title: String,
     about: String,
-    columns: Vec<Column>,
+    pub columns: Vec<Column>,
     pub rows: Vec<Row>,
     /// Who is not in it, and why.
     pub notes: Vec<String>,
@@ -24,6 +24,16 @@ pub struct Row {
 impl Table {
     pub fn new(title: &str, about: &str, columns: &[Column]) -> Table {
         Table { title: title.into(), about: about.into(), columns: columns.into(), rows: Vec::new(), notes: Vec::new() }
+    }
+
+    /// A row for `values`, which has those of all columns for each round, of which there is at least one; `first` is where
+    /// those of this table begin.
+    pub fn fill_row(&mut self, subject: &str, values: &[Vec<f64>], first: usize) {
+        let figure = |(at, column): (usize, &Column)| {
+            column.figure(&self.title, subject, values.iter().map(|round| round[first + at]).collect())
+        };
+        let figures = self.columns.iter().enumerate().map(figure).collect();
+        self.rows.push(Row { subject: subject.into(), figures });
     }
 
     /// A heading, a table with medians and, in parentheses, the least and the greatest of the rounds, and the notes.
@@ -48,16 +58,6 @@ impl Table {
             writeln!(text, "- {note}").unwrap();
         }
         text
-    }
-}
-
-impl Row {
-    /// `values` has the numbers of all columns for each round, of which there is at least one.
-    pub fn new(table: &Table, subject: &str, values: &[Vec<f64>]) -> Row {
-        let figure = |(at, column): (usize, &Column)| {
-            column.figure(&table.title, subject, values.iter().map(|round| round[at]).collect())
-        };
-        Row { subject: subject.into(), figures: table.columns.iter().enumerate().map(figure).collect() }
     }
 }
 

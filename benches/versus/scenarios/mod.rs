@@ -1,11 +1,27 @@
 //! What is measured, a file for each family.
 
+mod blocked;
+mod crowd;
+mod death;
 mod hammered;
+mod held;
+mod setup;
+mod slots;
 mod uncontended;
 
 use crate::run::Scenario;
 
 /// All scenarios, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
-    vec![uncontended::MUTEX, hammered::MUTEX]
+    vec![
+        uncontended::MUTEX,
+        hammered::MUTEX,
+        crowd::MUTEX,
+        death::MUTEX,
+        setup::CREATE,
+        setup::BYTES,
+        blocked::MUTEX,
+        held::MUTEX,
+        slots::RWLOCK,
+    ]
 }

@@ -25,7 +25,7 @@ impl Subject for Exchange {
 }
 
 impl Lock for Exchange {
-    const BYTES: usize = size_of::<AtomicU32>();
+    const BYTES: Option<usize> = Some(size_of::<AtomicU32>());
 
     #[inline(always)]
     fn section<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {

@@ -1,8 +1,14 @@
 //! What is compared: a type each, behind a trait for what it does.
 
+#[cfg(boost)]
+pub mod boost;
+pub mod files;
 pub mod floor;
 pub mod ours;
+pub mod peers;
 pub mod pthread;
+pub mod semaphores;
+pub mod threads;
 
 use pshared::futex::Futex;
 use pshared::posix::Posix;
@@ -36,8 +42,8 @@ pub trait Subject: Sized + 'static {
 
 /// Mutual exclusion, with a number that it guards.
 pub trait Lock: Subject {
-    /// What a lock takes of the memory that is shared, without the number.
-    const BYTES: usize;
+    /// What a lock takes of the memory that is shared, without the number; `None` if it is elsewhere.
+    const BYTES: Option<usize>;
 
     /// Runs `f` with the lock held, also if its last holder died.
     fn section<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R;
@@ -59,4 +65,17 @@ pub fn locks(visitor: &mut impl VisitLocks) {
     visitor.visit::<pthread::Mutex<'p'>>();
     visitor.visit::<pthread::Mutex<'r'>>();
     visitor.visit::<pthread::Mutex<'i'>>();
+    visitor.visit::<semaphores::PosixSemaphore>();
+    visitor.visit::<semaphores::SysvSemaphore>();
+    visitor.visit::<files::Locked<files::Flock>>();
+    visitor.visit::<files::Locked<files::Ofd>>();
+    visitor.visit::<files::Locked<files::Std>>();
+    visitor.visit::<peers::Iceoryx>();
+    visitor.visit::<peers::PosixSync>();
+    visitor.visit::<peers::RawSync>();
+    visitor.visit::<peers::RustixFutexSync>();
+    #[cfg(boost)]
+    visitor.visit::<boost::Mutex>();
+    visitor.visit::<threads::Std>();
+    visitor.visit::<threads::ParkingLot>();
 }

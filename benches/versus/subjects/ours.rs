@@ -40,7 +40,7 @@ impl<B: Backend> Subject for Mutex<B> {
 }
 
 impl<B: Backend> Lock for Mutex<B> {
-    const BYTES: usize = size_of::<generic::Mutex<(), B>>();
+    const BYTES: Option<usize> = Some(size_of::<generic::Mutex<(), B>>());
 
     #[inline(always)]
     fn section<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {

@@ -39,7 +39,7 @@ impl<const KIND: char> Subject for Mutex<KIND> {
 }
 
 impl<const KIND: char> Lock for Mutex<KIND> {
-    const BYTES: usize = size_of::<libc::pthread_mutex_t>();
+    const BYTES: Option<usize> = Some(size_of::<libc::pthread_mutex_t>());
 
     #[inline(always)]
     fn section<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {
