@@ -49,7 +49,7 @@ impl Column {
         Figure {
             scenario,
             subject: subject.into(),
-            value: values[values.len() / 2],
+            value: (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0,
             unit: self.unit,
             better: self.better,
             min: values[0],

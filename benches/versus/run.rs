@@ -47,6 +47,15 @@ impl Effort {
         }
     }
 
+    /// For what takes long: a few rounds.
+    pub fn few_rounds(self) -> usize {
+        match self {
+            Effort::Test => 1,
+            Effort::Quick => 3,
+            Effort::Full => 5,
+        }
+    }
+
     /// How long one sample should take.
     pub fn sample(self) -> Duration {
         Duration::from_millis(match self {

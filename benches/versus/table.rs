@@ -75,7 +75,7 @@ pub fn number(value: f64) -> String {
         _ if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0}"),
         _ if value >= 10.0 => format!("{value:.1}"),
         _ if value >= 0.1 => format!("{value:.2}"),
-        _ => format!("{value:.4}"),
+        _ => format!("{value:.3}"),
     }
 }
 

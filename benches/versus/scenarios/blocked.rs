@@ -20,7 +20,7 @@ fn roles() -> Vec<Role> {
 fn measure(run: &mut Run) {
     let mut contest = run.contest(MUTEX.name, MUTEX.about, &[Column::lower("", "µs")]);
     subjects::locks(&mut Entries(&mut contest));
-    let rounds = contest.effort().rounds().div_ceil(5);
+    let rounds = contest.effort().few_rounds();
     contest.hold_rounds(rounds);
 }
 

@@ -57,7 +57,7 @@ fn measure(run: &mut Run) {
         contest.further(&format!("{title}, shares"), about, &SHARES);
     }
     subjects::locks(&mut Entries(&mut contest));
-    let rounds = contest.effort().rounds().div_ceil(3);
+    let rounds = contest.effort().few_rounds();
     contest.hold_rounds(rounds);
 }
 
@@ -114,7 +114,9 @@ fn sample<S: Lock>(effort: Effort, (inside, outside): (u64, u64), lock: &S, crew
     let (mut throughput, mut shares) = (Vec::new(), Vec::new());
     for processes in PROCESSES {
         lock.section(|number| *number = 0);
-        let (took, answers) = crew.play(processes, &[inside, outside], effort.sample())?;
+        // The more there are, the longer until the scheduler has been through them.
+        let time = effort.sample() * processes.div_ceil(4) as u32;
+        let (took, answers) = crew.play(processes, &[inside, outside], time)?;
         let sections: u64 = answers.iter().map(|answer| answer[0]).sum();
         if lock.section(|number| *number) != sections {
             return Err("let two in at once".into());

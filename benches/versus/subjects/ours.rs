@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use pshared::backend::Backend;
-use pshared::{Shm, generic};
+use pshared::{LockError, Shm, generic};
 
 use super::{Lock, Subject};
 
@@ -44,6 +44,20 @@ impl<B: Backend> Lock for Mutex<B> {
 
     #[inline(always)]
     fn section<R>(&self, f: impl FnOnce(&mut u64) -> R) -> R {
-        f(&mut black_box(&*self.0).lock_or_recover(|_, _| {}).unwrap())
+        match black_box(&*self.0).lock() {
+            Ok(mut number) => f(&mut number),
+            Err(error) => f(&mut recovered(&self.0, error)),
+        }
     }
+}
+
+/// After the death of the last holder.
+#[cold]
+fn recovered<'a, B: Backend>(
+    mutex: &generic::Mutex<u64, B>,
+    error: LockError<generic::MutexGuard<'a, u64, B>>,
+) -> generic::MutexGuard<'a, u64, B> {
+    let (number, _cause) = error.recover().unwrap();
+    mutex.clear_poison();
+    number
 }
