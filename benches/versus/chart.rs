@@ -14,6 +14,8 @@ const FAINT: RGBColor = RGBColor(0xd8, 0xde, 0xe4);
 const UNCONTENDED: RGBColor = RGBColor(0x54, 0x9b, 0xd6);
 const CONTENDED: RGBColor = RGBColor(0xd9, 0x7a, 0x2b);
 
+pub const TITLE: &str = "2 processes, one mutex: ns per lock + unlock (log scale, less is better)";
+
 /// The subjects of README's chart, from above.
 const SUBJECTS: [&str; 4] = ["pshared::Mutex", "pthread_mutex_t", "pthread_mutex_t, robust", "flock"];
 
@@ -37,15 +39,15 @@ pub fn draw(figures: &[&Figure], path: &Path) -> Result<bool, Box<dyn Error>> {
         return Ok(false);
     };
     let most = bars.iter().flatten().fold(1.0_f64, |most, nanos| most.max(*nanos));
-    draw_bars(&bars, 10_f64.powf(most.log10().ceil()) * 2.0, path)?;
+    draw_bars(&bars, most * 5.0, path)?;
     Ok(true)
 }
 
 fn draw_bars(bars: &[[f64; 2]], end: f64, path: &Path) -> Result<(), Box<dyn Error>> {
-    let area = SVGBackend::new(path, (760, 340)).into_drawing_area();
+    let area = SVGBackend::new(path, (760, 330)).into_drawing_area();
     area.fill(&WHITE)?;
     let font = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let area = area.titled("2 processes, one mutex: ns per lock + unlock (log scale, less is better)", font(17))?;
+    let area = area.titled(TITLE, font(19))?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
         .margin_right(24)

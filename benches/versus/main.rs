@@ -3,6 +3,7 @@
 
 mod chart;
 mod figure;
+mod lost;
 mod place;
 mod readme;
 mod run;

@@ -6,27 +6,30 @@ use std::path::Path;
 
 use crate::chart;
 use crate::figure::Figure;
+use crate::lost;
 use crate::table::{Table, circumstances, number};
 
-/// All tables, with where and when.
+/// All tables, with where and when, and what is lost in them.
 pub fn all_tables(tables: &[Table]) -> String {
     let mut text = circumstances() + "\n";
     for table in tables {
         write!(text, "\n{}", table.markdown()).unwrap();
     }
-    text
+    text + "\n" + &lost::markdown(tables)
 }
 
 /// Replaces what is between the marks of both files, and the chart.
 pub fn update(tables: &[Table], figures: &[&Figure]) -> Result<(), Box<dyn Error>> {
-    let benches = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let has_chart = chart::draw(figures, &benches.join("versus-chart.svg"))?;
-    replace(&benches.join("README.md"), &all_tables(tables))?;
-    if !has_chart {
-        return Err("README.md stays as it is: its chart and its table need all of the scenarios about mutexes".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let are_measured = GLANCES.iter().all(|glance| glance.is_measured(figures));
+    if !are_measured || !chart::draw(figures, &root.join(CHART))? {
+        return Err("the READMEs stay as they are: their tables and their chart need all scenarios".into());
     }
-    replace(&benches.with_file_name("README.md"), &glance(figures))
+    replace(&root.join("benches/README.md"), &all_tables(tables))?;
+    replace(&root.join("README.md"), &glance(figures))
 }
+
+const CHART: &str = "benches/versus-chart.svg";
 
 const BEGIN: &str = "<!-- figures: begin";
 const END: &str = "<!-- figures: end -->";
@@ -44,25 +47,48 @@ fn replace(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// README's table: the columns, by the scenario that they are from.
-const COLUMNS: [(&str, &str); 5] = [
-    ("mutex-uncontended", "uncontended, ns"),
-    ("mutex-hammered: both", "2 processes, M/s"),
-    ("mutex-hammered: lesser", "lesser got, %"),
-    ("mutex-death", "holder killed → next has it, ms"),
-    ("mutex-bytes", "bytes"),
-];
+/// A table of README.md.
+struct Glance {
+    /// What its subjects are.
+    of: &'static str,
+    /// The scenario (and its column) that a column is from, and what stands above it. The first one's subjects are the rows.
+    columns: &'static [(&'static str, &'static str)],
+}
 
-/// README's table, with a row for each subject of its first column, and where and when.
-fn glance(figures: &[&Figure]) -> String {
-    let names = COLUMNS.map(|(_, name)| name).join(" | ");
-    let mut text = format!("| mutex | {names} |\n|---{}|\n", "|---:".repeat(COLUMNS.len()));
-    for first in figures.iter().filter(|figure| figure.scenario == COLUMNS[0].0) {
-        let cell = |(scenario, _): (&str, &str)| {
-            let found = figures.iter().find(|figure| figure.scenario == scenario && figure.subject == first.subject);
-            found.map_or(String::new(), |figure| number(figure.value))
-        };
-        writeln!(text, "| {} | {} |", first.subject, COLUMNS.map(cell).join(" | ")).unwrap();
+const GLANCES: [Glance; 1] = [Glance {
+    of: "mutex",
+    columns: &[
+        ("mutex-uncontended", "uncontended, ns"),
+        ("mutex-hammered: both", "2 processes, M/s"),
+        ("mutex-hammered: lesser", "the lesser got, %"),
+        ("mutex-death", "holder killed → next has it, ms"),
+        ("mutex-bytes", "bytes"),
+    ],
+}];
+
+impl Glance {
+    fn markdown(&self, figures: &[&Figure]) -> String {
+        let names: Vec<_> = self.columns.iter().map(|(_, name)| *name).collect();
+        let mut text = format!("| {} | {} |\n|---{}|\n", self.of, names.join(" | "), "|---:".repeat(names.len()));
+        for first in figures.iter().filter(|figure| figure.scenario == self.columns[0].0) {
+            write!(text, "| {}", first.subject).unwrap();
+            for (scenario, _) in self.columns {
+                let is_it = |figure: &&&Figure| figure.scenario == *scenario && figure.subject == first.subject;
+                let value = figures.iter().find(is_it).map_or(String::new(), |figure| number(figure.value));
+                write!(text, " | {value}").unwrap();
+            }
+            text.push_str(" |\n");
+        }
+        text
     }
-    format!("{text}\n{}", circumstances())
+
+    fn is_measured(&self, figures: &[&Figure]) -> bool {
+        self.columns.iter().all(|(scenario, _)| figures.iter().any(|figure| figure.scenario == *scenario))
+    }
+}
+
+/// README's chart and tables, with where and when.
+fn glance(figures: &[&Figure]) -> String {
+    let tables: Vec<_> = GLANCES.iter().map(|glance| glance.markdown(figures)).collect();
+    format!("![{}]({CHART})\n\n{}\n{}", chart::TITLE, tables.join("\n"), circumstances())
 }

@@ -15,6 +15,12 @@ use pshared::posix::Posix;
 use pshared::pthread::{Pthread, PthreadPi};
 use pshared::sysv::Sysv;
 
+/// How the names of those begin that do less than a lock, and are measured for what they cost.
+pub const FLOOR: &str = "floor: ";
+
+/// How the names of those begin that are only for threads.
+pub const THREADS: &str = "threads only: ";
+
 /// Who a subject is between.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
