@@ -8,7 +8,8 @@
 //! whoever partakes starts at once, works until [`Seat::is_over`], and returns a few numbers. Where a round isn't that simple,
 //! [`Crew::ask`], [`Crew::start`] and [`Crew::answer`] are its parts.
 
-use std::io::{PipeReader, PipeWriter, Read, Write, pipe, stdin, stdout};
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe, stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,7 +98,6 @@ impl Role {
                 let answer = part(&subject, &seat);
                 place.answer.iter().zip(answer).for_each(|(to, value)| to.store(value, Ordering::Relaxed));
                 answers.write_all(&[0]).unwrap();
-                answers.flush().unwrap();
             }
         };
         Role { name: full_name::<S>(name), play: Box::new(play) }
@@ -116,7 +116,10 @@ pub fn play_role(mut roles: impl Iterator<Item = Role>) -> bool {
     let role = roles.find(|known| known.name == name).unwrap_or_else(|| panic!("no role is called {name}"));
     // SAFETY: a team made it.
     let talk = unsafe { Placed::<Talk>::open(talk) };
-    (role.play)(subject, &talk, number.parse().unwrap(), &mut stdin().lock(), &mut stdout().lock());
+    // What a subject prints must not be taken for an answer.
+    let mut answers = File::from(stdout().as_fd().try_clone_to_owned().unwrap());
+    nix::unistd::dup2_stdout(stderr()).unwrap();
+    (role.play)(subject, &talk, number.parse().unwrap(), &mut stdin().lock(), &mut answers);
     true
 }
 
@@ -182,7 +185,7 @@ enum Body {
 }
 
 /// What takes longer hangs.
-const WATCHDOG: Duration = Duration::from_secs(20);
+pub const WATCHDOG: Duration = Duration::from_secs(60);
 
 impl Crew {
     /// The first `partake` members do their part for `time`. How long it was, and what they say.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::figure::Column;
 use crate::run::{Contest, Effort, Run, Scenario};
 use crate::subjects::{self, Lock, VisitLocks};
-use crate::team::{Answer, Role, Seat, Team, cpu_time};
+use crate::team::{Answer, Role, Seat, Team, WATCHDOG, cpu_time};
 
 pub const MUTEX: Scenario =
     Scenario { name: "mutex-blocked", about: "processor time of one that is blocked for a second", roles, measure };
@@ -45,7 +45,7 @@ impl VisitLocks for Entries<'_, '_> {
                 crew.ask(0);
                 sleep(time);
             });
-            let [used, ..] = crew.answer(0, time + Duration::from_secs(10)).ok_or("isn't woken")?;
+            let [used, ..] = crew.answer(0, WATCHDOG).ok_or("isn't woken")?;
             Ok(vec![used as f64 / 1e3])
         });
     }
