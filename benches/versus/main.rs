@@ -34,8 +34,8 @@ struct Args {
     /// Say what there is to measure.
     #[arg(long)]
     list: bool,
-    /// Put tables and chart into README.md and benches/README.md as well.
-    #[arg(long)]
+    /// Put all tables and the chart into README.md and benches/README.md as well.
+    #[arg(long, conflicts_with_all = ["scenarios", "test"])]
     readme: bool,
     /// What cargo says to a benchmark.
     #[arg(long, hide = true)]

@@ -11,6 +11,9 @@ mod uncontended;
 
 use crate::run::Scenario;
 
+/// The scenario that tells who hangs.
+pub const DEATH: &str = death::MUTEX.name;
+
 /// All scenarios, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
     vec![
