@@ -1,12 +1,16 @@
 //! What the processes of the sweep do: one thing at a time, as they are told by a byte, and how it went, as a byte.
 
+use std::any::Any;
 use std::time::Duration;
 
 use pshared::backend::Backend;
-use pshared::generic::{MutexGuard, Permit, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard};
+use pshared::futex::{Futex, try_wait_any, wait_any};
+use pshared::generic::{
+    MutexGuard, Permit, Permits, ReentrantMutexGuard, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
+};
 use pshared::{Error, LockError, LockResult, Shm};
 
-use crate::scene::{Made, PERMITS, READERS, Scene};
+use crate::scene::{Made, PAIR, PERMITS, READERS, Scene};
 use crate::support::stepper::mark;
 
 /// As long as any wait of the sweep may last; longer is a hang.
@@ -49,7 +53,13 @@ bytes!(
         LockAndAwait,
         NotifyOne, NotifyAll,
         Post, PostTwo, TakeJob, TryJob, JobFor,
+        /// Waits for any: a job, the event that resets itself, the other event.
+        TakeAny, TryAny, AnyFor,
         Acquire, TryAcquire, AcquireFor, Release, PassPermit,
+        /// The same of the permits of which there are two.
+        AcquireOfTwo, TryOfTwo, ReleaseOfTwo, PassOfTwo,
+        /// The lock that its holder may take again: each is one level.
+        LockNested, TryNested, UnlockNested, PassNested,
         Meet, MeetFor, Reset,
         Do, AwaitDone,
         SetAuto, WaitAuto, SetManual, WaitManual,
@@ -57,6 +67,13 @@ bytes!(
         LockPlain, UnlockPlain, PassPlain,
     }
 );
+
+impl Act {
+    /// Whether who sleeps in it looks up by himself before long, and counts on that.
+    pub fn naps(self) -> bool {
+        matches!(self, Act::TakeAny | Act::AnyFor)
+    }
+}
 
 bytes!(
     /// How it went.
@@ -78,7 +95,9 @@ pub struct Hands<'a, B: Backend> {
     reading: Option<RwLockReadGuard<'a, u32, B, READERS>>,
     open: Option<RwLockUpgradableReadGuard<'a, u32, B, READERS>>,
     writing: Option<RwLockWriteGuard<'a, u32, B, READERS>>,
+    nested: Vec<ReentrantMutexGuard<'a, u32, B>>,
     permits: Vec<Permit<'a, B, PERMITS>>,
+    pair: Vec<Permit<'a, B, PAIR>>,
     made: Option<Shm<Made<B>>>,
     /// The name of what is made.
     name: &'a str,
@@ -139,7 +158,9 @@ impl<'a, B: Backend> Hands<'a, B> {
             reading: None,
             open: None,
             writing: None,
+            nested: Vec::with_capacity(2),
             permits: Vec::with_capacity(PERMITS),
+            pair: Vec::with_capacity(PAIR),
             made: None,
             name,
         }
@@ -233,9 +254,15 @@ impl<'a, B: Backend> Hands<'a, B> {
                 plain.unlock();
                 Answer::Done
             }
+            Act::TakeAny | Act::TryAny | Act::AnyFor => self.act_on_any(act, pace),
+            Act::LockNested | Act::TryNested | Act::UnlockNested | Act::PassNested => self.act_on_nested(act, pace),
             Act::Acquire | Act::TryAcquire | Act::AcquireFor | Act::Release | Act::PassPermit => {
-                self.act_on_permits(act, pace)
+                act_on_permits(&self.scene.permits, &mut self.permits, act, pace)
             }
+            Act::AcquireOfTwo => act_on_permits(&self.scene.pair, &mut self.pair, Act::Acquire, pace),
+            Act::TryOfTwo => act_on_permits(&self.scene.pair, &mut self.pair, Act::TryAcquire, pace),
+            Act::ReleaseOfTwo => act_on_permits(&self.scene.pair, &mut self.pair, Act::Release, pace),
+            Act::PassOfTwo => act_on_permits(&self.scene.pair, &mut self.pair, Act::PassPermit, pace),
             Act::Create | Act::Attach | Act::CreateOrAttach | Act::Remove | Act::Detach => self.act_on_cell(act, pace),
             _ => self.act_on_rwlock(act, pace),
         }
@@ -254,22 +281,33 @@ impl<'a, B: Backend> Hands<'a, B> {
         }
     }
 
-    fn act_on_permits(&mut self, act: Act, pace: Pace) -> Answer {
-        let permits = &self.scene.permits;
+    fn act_on_nested(&mut self, act: Act, pace: Pace) -> Answer {
+        let nested = &self.scene.nested;
         let result = match act {
-            Act::Release => {
-                let permit = self.permits.pop();
-                at(pace, move || drop(permit));
+            Act::UnlockNested => {
+                let guard = self.nested.pop();
+                at(pace, move || drop(guard));
                 return Answer::Done;
             }
-            Act::PassPermit => return at(pace, || said(permits.acquire()).1),
-            Act::TryAcquire => at(pace, || permits.try_acquire()),
-            Act::AcquireFor => at(pace, || permits.acquire_timeout(LONG)),
-            _ => at(pace, || permits.acquire()),
+            Act::PassNested => return at(pace, || passed(nested.lock())),
+            Act::TryNested => at(pace, || nested.try_lock()),
+            _ => at(pace, || nested.lock()),
         };
-        let (permit, answer) = said(result);
-        self.permits.extend(permit);
+        let (guard, answer) = taken(result);
+        self.nested.extend(guard);
         answer
+    }
+
+    /// On futexes only.
+    fn act_on_any(&self, act: Act, pace: Pace) -> Answer {
+        let scene = (self.scene as &dyn Any).downcast_ref::<Scene<Futex>>().expect("a scene on futexes");
+        let things: [&dyn pshared::generic::Waitable<Futex>; 3] = [&scene.jobs, &scene.auto, &scene.manual];
+        said(match act {
+            Act::TryAny => at(pace, || try_wait_any(&things)),
+            Act::AnyFor => at(pace, || wait_any(&things, LONG)),
+            _ => at(pace, || wait_any(&things, Duration::MAX)),
+        })
+        .1
     }
 
     fn act_on_cell(&mut self, act: Act, pace: Pace) -> Answer {
@@ -368,4 +406,26 @@ impl<'a, B: Backend> Hands<'a, B> {
         self.writing = guard;
         answer
     }
+}
+
+fn act_on_permits<'a, B: Backend, const N: usize>(
+    permits: &'a Permits<B, N>,
+    hands: &mut Vec<Permit<'a, B, N>>,
+    act: Act,
+    pace: Pace,
+) -> Answer {
+    let result = match act {
+        Act::Release => {
+            let permit = hands.pop();
+            at(pace, move || drop(permit));
+            return Answer::Done;
+        }
+        Act::PassPermit => return at(pace, || said(permits.acquire()).1),
+        Act::TryAcquire => at(pace, || permits.try_acquire()),
+        Act::AcquireFor => at(pace, || permits.acquire_timeout(LONG)),
+        _ => at(pace, || permits.acquire()),
+    };
+    let (permit, answer) = said(result);
+    hands.extend(permit);
+    answer
 }

@@ -4,8 +4,8 @@
 //! notification is lost, and a process that comes afterwards can use the thing twice. A line for each row, and a last one
 //! for all; the exit code is 1 if anything of that doesn't hold.
 //!
-//! Where a claim doesn't hold, the row is followed by the schedule: after how many instructions, and at which place in which
-//! file, of which `addr2line -fe FILE OFFSET` tells the line.
+//! Where a claim doesn't hold, the row is followed by the schedule: after how many instructions, in which function, and at
+//! which place in which file, of which `addr2line -fie FILE OFFSET` tells the line.
 //!
 //! `cargo test --test kill_sweep -- --full` kills at every instruction of everything, `--row WORDS` only where the row's name
 //! has the words, `--backend NAME` only there.
@@ -19,6 +19,7 @@ mod mutex;
 mod once;
 mod permits;
 mod problem;
+mod reentrant_mutex;
 mod rwlock;
 mod scene;
 mod semaphore;

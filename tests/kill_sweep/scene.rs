@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pshared::backend::Backend;
-use pshared::generic::{Barrier, Condvar, Event, Mutex, Once, Permits, RwLock, Semaphore};
+use pshared::generic::{Barrier, Condvar, Event, Mutex, Once, Permits, ReentrantMutex, RwLock, Semaphore};
 use pshared::{Shm, ShmSafe};
 
 use crate::support::claims::tells_of_deaths;
@@ -14,6 +14,9 @@ pub const READERS: usize = 4;
 
 /// How many permits there are.
 pub const PERMITS: usize = 1;
+
+/// How many there are of those that one may have while another is taken.
+pub const PAIR: usize = 2;
 
 /// How many meet at the barrier.
 pub const PARTICIPANTS: usize = 3;
@@ -28,10 +31,12 @@ pub struct Scene<B: Backend> {
     pub mutex: Mutex<u32, B>,
     /// For those who have two.
     pub second: Mutex<u32, B>,
+    pub nested: ReentrantMutex<u32, B>,
     pub rwlock: RwLock<u32, B, READERS>,
     pub condvar: Condvar<B>,
     pub jobs: Semaphore<B>,
     pub permits: Permits<B, PERMITS>,
+    pub pair: Permits<B, PAIR>,
     pub meeting: Barrier<B, 4>,
     pub once: Once<B>,
     pub auto: Event<B>,
@@ -44,10 +49,12 @@ impl<B: Backend> Scene<B> {
         Ok(Scene {
             mutex: Mutex::new(0),
             second: Mutex::new(0),
+            nested: ReentrantMutex::new(0),
             rwlock: RwLock::with_readers(0),
             condvar: Condvar::new(),
             jobs: Semaphore::counting(0)?,
             permits: Permits::new(),
+            pair: Permits::new(),
             meeting: Barrier::new(PARTICIPANTS)?,
             once: Once::new(),
             auto: Event::auto(false),

@@ -2,6 +2,7 @@
 //! And the event that resets itself, which is a semaphore with one permit at most, and the one that doesn't.
 
 use pshared::backend::Backend;
+use pshared::futex::Futex;
 
 use crate::acts::{Act, Answer};
 use crate::problem::{Problem, claim};
@@ -73,6 +74,54 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
         Operation { name: "event set (auto reset)", act: Act::SetAuto, settings: post.settings, ..wait_auto },
         wait_manual,
         Operation { name: "event set (manual reset)", act: Act::SetManual, settings: post.settings, ..wait_manual },
+    ]
+}
+
+/// Waiting for any of a semaphore and two events, which is there on futexes only.
+pub fn of_any() -> Vec<Operation<Futex>> {
+    use Setting::*;
+    // The last of that name, which sleeps if there are several.
+    let of = |name| operations().into_iter().rfind(|operation| operation.name == name).expect("a row's name");
+    let any = |name, basis| Operation { name, act: Act::TakeAny, path: Path::Slow, ..of(basis) };
+    let there = Operation { settings: &[Alone], ..any("wait_any", "semaphore wait") };
+    // One for the sleeper, whom the same post wakes, and one for the victim.
+    let for_permit = Operation {
+        release: &[Act::PostTwo],
+        judge: |round| judge_taker(round, 2),
+        ..any("wait_any for a permit", "semaphore wait")
+    };
+    let nothing = Operation { name: "wait_any try, nobody there", act: Act::TryAny, ready: |_, _| {}, ..there };
+    vec![
+        Operation { name: "wait_any, a permit there", ready: |scene, _| post(scene, 1), ..there },
+        Operation {
+            name: "wait_any, an event set",
+            ready: |scene, _| scene.auto.set().expect("it can be set"),
+            judge: judge_auto,
+            look: |scene, _| Seen { number: scene.auto.is_set().into(), ..Seen::default() },
+            ..there
+        },
+        Operation { judge: |round| judge_poster(round, 0), ..nothing },
+        Operation { settings: &[Waiter, Woken], ..for_permit },
+        Operation { name: "wait_any timed", act: Act::AnyFor, settings: &[Woken], ..for_permit },
+        Operation {
+            settings: &[Waiter, Woken],
+            ..any("wait_any for an event (auto reset)", "event wait (auto reset)")
+        },
+        any("wait_any for an event (manual reset)", "event wait (manual reset)"),
+        Operation {
+            name: "semaphore post, somebody waits for any",
+            sleepers: [Act::TakeAny, Act::TakeJob],
+            settings: &[OneSleeper, TwoSleepers],
+            path: Path::Slow,
+            ..of("semaphore post")
+        },
+        Operation {
+            name: "event set (auto reset), somebody waits for any",
+            sleepers: [Act::TakeAny, Act::WaitAuto],
+            settings: &[OneSleeper, TwoSleepers],
+            path: Path::Slow,
+            ..of("event set (auto reset)")
+        },
     ]
 }
 

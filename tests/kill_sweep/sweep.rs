@@ -339,7 +339,8 @@ fn kill_one<B: Backend>(
     send: impl FnOnce(&Stepper) -> Came,
 ) -> Result<Option<Seen>, Problem> {
     let Cast { actors, zygote, stage } = cast;
-    let noticed = if tells_of_deaths::<B>() { Noticed::ByState } else { Noticed::ByTime };
+    let is_told = tells_of_deaths::<B>() && !operation.sleepers.iter().any(|act| act.naps());
+    let noticed = if is_told { Noticed::ByState } else { Noticed::ByTime };
     let all = |actor: &Actor, acts: &[Act]| acts.iter().for_each(|act| _ = actor.does(*act));
     let sleepers: Vec<&Actor> = actors[SLEEPERS..SLEEPERS + setting.sleepers()].iter().collect();
     if !operation.corpse.is_empty() {

@@ -176,7 +176,7 @@ impl KillPoints {
             return (self.next, "a stop before or after a system call".into());
         }
         match self.points.get(self.next.wrapping_sub(usize::from(!self.strayed))) {
-            Some(point) => (point.steps, point.at.to_string()),
+            Some(point) => (point.steps, point.at.with_function()),
             None => (self.instructions, "the end".into()),
         }
     }

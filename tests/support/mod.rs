@@ -14,4 +14,5 @@ pub mod remains;
 pub mod schedule;
 pub mod state;
 pub mod stepper;
+pub mod symbol;
 pub mod watchdog;

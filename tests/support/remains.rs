@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use super::symbol;
+
 /// An instruction in a mapped file, the same in every process that has it mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -16,6 +18,13 @@ pub struct Place {
     offset: u64,
     /// Where it is in all processes, if that is the same.
     everywhere: Option<u64>,
+}
+
+impl Place {
+    /// The same with the function that it is in, where the file tells.
+    pub fn with_function(&self) -> String {
+        symbol::function(&self.file, self.offset).map_or_else(|| self.to_string(), |name| format!("{self} in {name}"))
+    }
 }
 
 impl fmt::Display for Place {
