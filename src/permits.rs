@@ -87,7 +87,7 @@ impl<B: Backend, const N: usize> Permits<B, N> {
     /// - Others as in [`Error`](crate::Error): the permits can't be used.
     #[inline]
     pub fn acquire(&self) -> Result<Permit<'_, B, N>> {
-        self.acquire_with(Patience::Forever)
+        self.acquire_with(|| Patience::Forever)
     }
 
     /// Takes a permit if one is free.
@@ -97,7 +97,7 @@ impl<B: Backend, const N: usize> Permits<B, N> {
     /// [`WouldBlock`](crate::Error::WouldBlock) if none is, whoever has them; others as [`acquire`](Permits::acquire).
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_, B, N>> {
-        self.acquire_with(Patience::None)
+        self.acquire_with(|| Patience::None)
     }
 
     /// Takes a permit, waiting for at most `timeout`, by the monotonic clock. One that is free is taken however short the
@@ -107,7 +107,7 @@ impl<B: Backend, const N: usize> Permits<B, N> {
     ///
     /// As [`acquire`](Permits::acquire), and [`TimedOut`](crate::Error::TimedOut), never before the time is up.
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<'_, B, N>> {
-        self.acquire_with(Patience::for_duration(timeout))
+        self.acquire_with(|| Patience::for_duration(timeout))
     }
 
     /// Takes a permit, waiting until `deadline` at most.
@@ -116,14 +116,14 @@ impl<B: Backend, const N: usize> Permits<B, N> {
     ///
     /// As [`acquire_timeout`](Permits::acquire_timeout).
     pub fn acquire_until(&self, deadline: Instant) -> Result<Permit<'_, B, N>> {
-        self.acquire_with(Patience::until(deadline))
+        self.acquire_with(|| Patience::until(deadline))
     }
 
     #[inline]
-    fn acquire_with(&self, patience: Patience) -> Result<Permit<'_, B, N>> {
+    fn acquire_with(&self, patience: impl FnOnce() -> Patience) -> Result<Permit<'_, B, N>> {
         let held = match self.raw.acquire_at_once() {
             Some(held) => held,
-            None => self.raw.acquire(patience).map_err(into_error)?,
+            None => self.raw.acquire(patience()).map_err(into_error)?,
         };
         Ok(Permit { permits: self, held, not_send: PhantomData })
     }
