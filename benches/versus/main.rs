@@ -11,6 +11,7 @@ mod scenarios;
 mod subjects;
 mod table;
 mod team;
+mod transfer;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ fn report(run: &Run, effort: Effort, into_readme: bool) -> Result<(), Box<dyn st
     let text = readme::all_tables(&run.tables);
     std::fs::write(folder.join("versus.md"), &text)?;
     chart::draw(&figures, &folder.join("versus-chart.svg"))?;
+    transfer::chart::draw(&figures, &folder.join("transfer-chart.svg"))?;
     if effort == Effort::Test {
         println!("{} scenarios ran, which measures nothing", run.tables.len());
         return Ok(());

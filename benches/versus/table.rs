@@ -13,6 +13,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// Who is not in it, and why.
     pub notes: Vec<String>,
+    /// What else is to be said.
+    pub remarks: Vec<String>,
 }
 
 /// The figures of one subject.
@@ -23,7 +25,8 @@ pub struct Row {
 
 impl Table {
     pub fn new(title: &str, about: &str, columns: &[Column]) -> Table {
-        Table { title: title.into(), about: about.into(), columns: columns.into(), rows: Vec::new(), notes: Vec::new() }
+        let (title, about, columns) = (title.into(), about.into(), columns.into());
+        Table { title, about, columns, rows: Vec::new(), notes: Vec::new(), remarks: Vec::new() }
     }
 
     /// A row for `values`, which has those of all columns for each round, of which there is at least one; `first` is where
@@ -56,6 +59,9 @@ impl Table {
         }
         for note in &self.notes {
             writeln!(text, "- {note}").unwrap();
+        }
+        for remark in &self.remarks {
+            write!(text, "\n{remark}\n").unwrap();
         }
         text
     }

@@ -4,12 +4,16 @@ mod blocked;
 mod crowd;
 mod death;
 mod hammered;
+mod hand_over;
 mod held;
+mod read_write;
+pub mod rounds;
 mod setup;
 mod slots;
 mod uncontended;
 
 use crate::run::Scenario;
+use crate::transfer::TRANSFER;
 
 /// The scenario that tells who hangs.
 pub const DEATH: &str = death::MUTEX.name;
@@ -26,5 +30,11 @@ pub fn all() -> Vec<Scenario> {
         blocked::MUTEX,
         held::MUTEX,
         slots::RWLOCK,
+        read_write::UNCONTENDED,
+        read_write::SHARED,
+        hand_over::SEMAPHORE,
+        hand_over::CONDVAR,
+        hand_over::MUTEX,
+        TRANSFER,
     ]
 }

@@ -9,9 +9,9 @@ use crate::place::Placed;
 
 unsafe extern "C" {
     fn boost_mutex_size() -> usize;
-    fn boost_mutex_make(at: *mut c_void);
-    fn boost_mutex_lock(at: *mut c_void);
-    fn boost_mutex_unlock(at: *mut c_void);
+    pub fn boost_mutex_make(at: *mut c_void);
+    pub fn boost_mutex_lock(at: *mut c_void);
+    pub fn boost_mutex_unlock(at: *mut c_void);
 }
 
 /// `interprocess_mutex`, which is a `pthread_mutex_t` here.

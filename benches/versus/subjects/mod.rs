@@ -1,12 +1,16 @@
 //! What is compared: a type each, behind a trait for what it does.
 
+#[macro_use]
+pub mod ours; // first, with the macro for names
+
 #[cfg(boost)]
 pub mod boost;
 pub mod files;
 pub mod floor;
-pub mod ours;
+pub mod hand_over;
 pub mod peers;
 pub mod pthread;
+pub mod read_write;
 pub mod semaphores;
 pub mod threads;
 
