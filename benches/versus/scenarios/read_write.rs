@@ -89,7 +89,8 @@ fn shared(run: &mut Run) {
             enter.visit::<OwnLines>();
         }
         contest.leave_out(ICEORYX, ICEORYX_IS_OUT);
-        contest.hold();
+        let rounds = contest.effort().rounds().div_ceil(3);
+        contest.hold_rounds(rounds);
     }
 }
 
@@ -106,17 +107,18 @@ impl VisitReadWrites for Enter<'_, '_> {
             let team = team.get_or_insert_with(|| Team::<S>::new(&[MIX; 8], roles));
             let (mut together, mut shares) = (Vec::new(), Vec::new());
             for processes in PROCESSES {
-                let (took, answers) = team.crew.play(processes, &[write_every], effort.sample())?;
+                // Long enough for each to get its turns.
+                let time = effort.sample() * processes as u32;
+                let (took, answers) = team.crew.play(processes, &[write_every], time)?;
                 if answers.iter().any(|[done, sound, ..]| done != sound) {
                     return Err("let a reader in beside a writer".into());
                 }
-                let all: u64 = answers.iter().map(|[done, ..]| done).sum();
+                let got = || answers.iter().map(|[done, ..]| *done);
+                let all: u64 = got().sum();
                 together.push(all as f64 / took.as_secs_f64() / 1e6);
                 if processes > 1 {
-                    let each = || answers.iter().map(|[done, ..]| *done as f64);
-                    let equal = all as f64 / processes as f64;
-                    shares.push(each().fold(f64::INFINITY, f64::min) / equal * 100.0);
-                    shares.push(each().fold(0.0, f64::max) / equal * 100.0);
+                    let share = |got: u64| (got * processes as u64) as f64 / all.max(1) as f64 * 100.0;
+                    shares.extend([share(got().min().unwrap()), share(got().max().unwrap())]);
                 }
             }
             together.append(&mut shares);
