@@ -27,12 +27,14 @@ pub fn lines<'a>(figures: impl Iterator<Item = &'a Figure> + Clone) -> Vec<Line>
     lines
 }
 
-/// A sentence for each other way: where sharing memory in place overtakes it.
-pub fn in_words(tables: &[Table]) -> Vec<String> {
+/// Where sharing memory in place overtakes each other way.
+pub fn in_words(tables: &[Table]) -> Option<String> {
     let figures = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.figures);
     let lines = lines(figures);
-    let Some(ours) = lines.iter().find(|line| line.way == Ring::<InPlace>::NAME) else { return Vec::new() };
-    lines.iter().filter(|line| line.way != ours.way).filter_map(|other| against(ours, other)).collect()
+    let ours = lines.iter().find(|line| line.way == Ring::<InPlace>::NAME)?;
+    let others = lines.iter().filter(|line| line.way != ours.way);
+    let words: Vec<String> = others.filter_map(|other| against(ours, other)).collect();
+    Some(format!("From which size of messages on “{}” is faster:\n\n{}", ours.way, words.join("\n")))
 }
 
 /// How much faster `ours` is than `other` with each size.
@@ -46,18 +48,13 @@ fn against(ours: &Line, other: &Line) -> Option<String> {
         })
         .collect();
     let ((first, at_first), (last, at_last)) = (*ratios.first()?, *ratios.last()?);
-    let ends =
-        format!("{} × its speed with {}, {} × with {}", number(at_first), first.name, number(at_last), last.name);
-    let behind = ratios.iter().rposition(|(_, ratio)| *ratio < 1.0);
-    let how = match behind {
-        None => "is faster with every size".into(),
-        Some(behind) if behind + 1 == ratios.len() => "isn't faster with the largest messages".into(),
-        Some(behind) => {
-            let (below, above) = (ratios[behind], ratios[behind + 1]);
-            format!("is faster from about {} on", size_in_words(meeting(below, above)))
-        }
+    let ends = format!("{} × as fast with {}, {} × with {}", number(at_first), first.name, number(at_last), last.name);
+    let where_ahead = match ratios.iter().rposition(|(_, ratio)| *ratio < 1.0) {
+        None => "with every size".into(),
+        Some(last) if last + 1 == ratios.len() => "with no size from which on it stays so".into(),
+        Some(last) => format!("from about {} on", size_in_words(meeting(ratios[last], ratios[last + 1]))),
     };
-    Some(format!("{} {how} than {}: {ends}.", ours.way, other.way))
+    Some(format!("- {}: {where_ahead}; {ends}.", other.way))
 }
 
 /// Where the ratio is 1 between two sizes, on a straight line of logarithms.

@@ -1,5 +1,7 @@
 //! Copy or map: messages of 64 B to 64 MiB from one process to another in several ways. The sender makes each message, number
-//! by number, and the receiver has it as a whole and adds its numbers up: with shared memory both do so in place.
+//! by number, and the receiver has it as a whole and adds its numbers up: with shared memory both do so in place. They go as fast
+//! as they can, with as much under way as the way has room for by default; shared memory and the file have room for 64 KiB,
+//! or for two messages.
 
 pub mod chart;
 mod crossover;
@@ -20,8 +22,8 @@ use ways::streams::{Pipe, Socket};
 
 pub const TRANSFER: Scenario = Scenario {
     name: "transfer",
-    about: "one process makes messages, another one has each as a whole and adds up its numbers: as fast as it goes, with \
-            as many under way as the way has room for by default, for shared memory and the file 64 KiB, at least two",
+    about: "one process makes messages of 64 B to 64 MiB, another one gets each as a whole and adds up its numbers: copied or \
+            in shared memory",
     roles,
     measure: transfer,
 };
@@ -98,7 +100,8 @@ fn transfer(run: &mut Run) {
     let columns = [Column::lower("a message", "µs"), Column::higher("", "MB/s")];
     let all = run.effort != Effort::Test;
     for size in SIZES.iter().filter(|size| all || size.is_tried) {
-        let mut contest = run.contest(&title(size), TRANSFER.about, &columns);
+        let about = format!("messages of {} from one process to another", size.name);
+        let mut contest = run.contest(&title(size), &about, &columns);
         (size.enter)(&mut Enter(&mut contest));
         contest.hold();
     }
