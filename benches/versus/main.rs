@@ -3,6 +3,7 @@
 
 mod chart;
 mod figure;
+mod left_over;
 mod lost;
 mod place;
 mod readme;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     if team::play_role(all.iter().flat_map(|scenario| (scenario.roles)())) {
         return ExitCode::SUCCESS;
     }
+    left_over::sweep();
     let args = Args::parse();
     let is_wanted = |scenario: &&Scenario| {
         args.scenarios.is_empty() || args.scenarios.iter().any(|word| scenario.name.contains(word.as_str()))

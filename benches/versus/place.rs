@@ -48,13 +48,16 @@ impl<T> Deref for Placed<T> {
     }
 }
 
+/// What names begin with; then comes the process.
+pub const NAME: &str = "pshared-versus-";
+
 /// A name that nobody else has; what is in shared memory under it is removed in the end.
 pub struct Name(String);
 
 impl Name {
     pub fn new() -> Name {
         static NAMES: AtomicU32 = AtomicU32::new(0);
-        Name(format!("pshared-versus-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed)))
+        Name(format!("{NAME}{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed)))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod chart;
 mod crossover;
 mod ways;
 
+use std::cell::OnceCell;
 use std::io;
 use std::time::Duration;
 
@@ -28,34 +29,43 @@ pub const TRANSFER: Scenario = Scenario {
     measure: transfer,
 };
 
-/// Messages of `LENGTH` numbers by a `W`, which may not be there to be had.
-struct Carried<W, const LENGTH: usize>(io::Result<W>);
+/// A `W` that each process has from its first round on, when it is told how long messages are; it may not be there to be had.
+struct Carried<W> {
+    name: String,
+    way: OnceCell<io::Result<W>>,
+}
 
-impl<W: Way, const LENGTH: usize> Subject for Carried<W, LENGTH> {
+impl<W: Way> Carried<W> {
+    fn way(&self, get: fn(&str, usize) -> io::Result<W>, length: usize) -> Result<&W, String> {
+        self.way.get_or_init(|| get(&self.name, length)).as_ref().map_err(|error| error.to_string())
+    }
+}
+
+impl<W: Way> Subject for Carried<W> {
     const NAME: &'static str = W::NAME;
 
     fn create(name: &str) -> Self {
-        Carried(W::create(name, LENGTH))
+        Carried { name: name.into(), way: OnceCell::new() }
     }
 
     fn open(name: &str) -> Self {
-        Carried(W::open(name, LENGTH))
+        Self::create(name)
     }
 }
 
 trait VisitWays {
-    fn visit<W: Way, const LENGTH: usize>(&mut self);
+    fn visit<W: Way>(&mut self);
 }
 
-/// Goes through the ways for messages of `LENGTH` numbers, ours first.
-fn ways<const LENGTH: usize>(visitor: &mut impl VisitWays) {
-    visitor.visit::<Ring<InPlace>, LENGTH>();
-    visitor.visit::<Ring<Copied>, LENGTH>();
-    visitor.visit::<Pipe, LENGTH>();
-    visitor.visit::<Socket, LENGTH>();
-    visitor.visit::<PosixQueue, LENGTH>();
-    visitor.visit::<SysvQueue, LENGTH>();
-    visitor.visit::<Ring<InFile>, LENGTH>();
+/// Goes through the ways, ours first.
+fn ways(visitor: &mut impl VisitWays) {
+    visitor.visit::<Ring<InPlace>>();
+    visitor.visit::<Ring<Copied>>();
+    visitor.visit::<Pipe>();
+    visitor.visit::<Socket>();
+    visitor.visit::<PosixQueue>();
+    visitor.visit::<SysvQueue>();
+    visitor.visit::<Ring<InFile>>();
 }
 
 /// A size of messages.
@@ -65,31 +75,27 @@ struct Size {
     bytes: usize,
     /// It is enough to try these to see that everything works.
     is_tried: bool,
-    enter: fn(&mut Enter<'_, '_>),
-    list: fn(&mut List),
 }
 
-macro_rules! size {
-    ($name:literal, $bytes:expr, $is_tried:literal) => {
-        Size {
-            name: $name,
-            bytes: $bytes,
-            is_tried: $is_tried,
-            enter: |enter| ways::<{ $bytes / 8 }>(enter),
-            list: |list| ways::<{ $bytes / 8 }>(list),
-        }
-    };
+impl Size {
+    const fn new(name: &'static str, bytes: usize) -> Size {
+        Size { name, bytes, is_tried: false }
+    }
+
+    const fn tried(self) -> Size {
+        Size { is_tried: true, ..self }
+    }
 }
 
 static SIZES: [Size; 8] = [
-    size!("64 B", 64, true),
-    size!("512 B", 512, false),
-    size!("4 KiB", 4 << 10, false),
-    size!("32 KiB", 32 << 10, true),
-    size!("256 KiB", 256 << 10, false),
-    size!("2 MiB", 2 << 20, true),
-    size!("16 MiB", 16 << 20, false),
-    size!("64 MiB", 64 << 20, false),
+    Size::new("64 B", 64).tried(),
+    Size::new("512 B", 512),
+    Size::new("4 KiB", 4 << 10),
+    Size::new("32 KiB", 32 << 10).tried(),
+    Size::new("256 KiB", 256 << 10),
+    Size::new("2 MiB", 2 << 20).tried(),
+    Size::new("16 MiB", 16 << 20),
+    Size::new("64 MiB", 64 << 20),
 ];
 
 fn title(size: &Size) -> String {
@@ -102,7 +108,7 @@ fn transfer(run: &mut Run) {
     for size in SIZES.iter().filter(|size| all || size.is_tried) {
         let about = format!("messages of {} from one process to another", size.name);
         let mut contest = run.contest(&title(size), &about, &columns);
-        (size.enter)(&mut Enter(&mut contest));
+        ways(&mut Enter { contest: &mut contest, bytes: size.bytes });
         contest.hold();
     }
     let remarks = crossover::in_words(&run.tables);
@@ -111,29 +117,30 @@ fn transfer(run: &mut Run) {
     }
 }
 
-struct Enter<'a, 'r>(&'a mut Contest<'r>);
+struct Enter<'a, 'r> {
+    contest: &'a mut Contest<'r>,
+    bytes: usize,
+}
 
 impl VisitWays for Enter<'_, '_> {
-    fn visit<W: Way, const LENGTH: usize>(&mut self) {
-        let effort = self.0.effort();
+    fn visit<W: Way>(&mut self) {
+        let (effort, bytes) = (self.contest.effort(), self.bytes);
+        let length = bytes / size_of::<u64>();
         let mut team = None;
         let mut messages = Rounds::default();
-        self.0.enter(W::NAME, move || {
-            let roles_here = [SEND, RECEIVE].map(|role| of_length(role, LENGTH));
-            let team = team
-                .get_or_insert_with(|| Team::<Carried<W, LENGTH>>::new(&roles_here.each_ref().map(|r| &**r), roles));
-            team.subject.0.as_ref().map_err(|error| error.to_string())?;
+        self.contest.enter(W::NAME, move || {
+            let team = team.get_or_insert_with(|| Team::<Carried<W>>::new(&[SEND, RECEIVE], roles));
+            team.subject.way(W::create, length)?;
             let nanos = messages.sample(effort, 2, |messages| {
                 // They are done when all messages have come.
-                let (_, answers) = team.crew.play(2, &[messages], Duration::ZERO)?;
+                let (_, answers) = team.crew.play(2, &[messages, length as u64], Duration::ZERO)?;
                 let ([started, ..], [ended, damaged, ..]) = (answers[0], answers[1]);
                 if damaged > 0 {
-                    Err(format!("{damaged} of {messages} messages were damaged"))
-                } else {
-                    Ok(ended - started)
+                    return Err(format!("{damaged} of {messages} messages were damaged"));
                 }
+                Ok(ended - started)
             })?;
-            Ok(vec![nanos / 1e3, (LENGTH * size_of::<u64>()) as f64 / nanos * 1e3])
+            Ok(vec![nanos / 1e3, bytes as f64 / nanos * 1e3])
         });
     }
 }
@@ -141,27 +148,21 @@ impl VisitWays for Enter<'_, '_> {
 const SEND: &str = "send";
 const RECEIVE: &str = "receive";
 
-fn of_length(role: &str, length: usize) -> String {
-    format!("{role} {length}")
-}
-
-struct List(Vec<Role>);
-
-impl VisitWays for List {
-    fn visit<W: Way, const LENGTH: usize>(&mut self) {
-        self.0.push(Role::new(&of_length(SEND, LENGTH), send::<W, LENGTH>));
-        self.0.push(Role::new(&of_length(RECEIVE, LENGTH), receive::<W, LENGTH>));
-    }
-}
-
 fn roles() -> Vec<Role> {
+    struct List(Vec<Role>);
+    impl VisitWays for List {
+        fn visit<W: Way>(&mut self) {
+            self.0.push(Role::new(SEND, send::<W>));
+            self.0.push(Role::new(RECEIVE, receive::<W>));
+        }
+    }
     let mut list = List(Vec::new());
-    SIZES.iter().for_each(|size| (size.list)(&mut list));
+    ways(&mut list);
     list.0
 }
 
-fn send<W: Way, const LENGTH: usize>(subject: &Carried<W, LENGTH>, seat: &Seat<'_>) -> Answer {
-    let way = subject.0.as_ref().unwrap();
+fn send<W: Way>(subject: &Carried<W>, seat: &Seat<'_>) -> Answer {
+    let way = subject.way(W::open, seat.parameter(1) as usize).unwrap();
     let started = now();
     for message in 0..seat.parameter(0) {
         way.send(|numbers| fill(numbers, message)).unwrap();
@@ -169,12 +170,13 @@ fn send<W: Way, const LENGTH: usize>(subject: &Carried<W, LENGTH>, seat: &Seat<'
     [started, 0, 0, 0]
 }
 
-fn receive<W: Way, const LENGTH: usize>(subject: &Carried<W, LENGTH>, seat: &Seat<'_>) -> Answer {
-    let way = subject.0.as_ref().unwrap();
+fn receive<W: Way>(subject: &Carried<W>, seat: &Seat<'_>) -> Answer {
+    let length = seat.parameter(1) as usize;
+    let way = subject.way(W::open, length).unwrap();
     let mut damaged = 0;
     for message in 0..seat.parameter(0) {
         let sum = way.receive(sum).unwrap();
-        damaged += u64::from(sum != expected(LENGTH, message));
+        damaged += u64::from(sum != expected(length, message));
     }
     [now(), damaged, 0, 0]
 }

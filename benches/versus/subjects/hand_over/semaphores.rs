@@ -3,13 +3,13 @@
 use std::cell::UnsafeCell;
 use std::hint::spin_loop;
 use std::io;
-use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use pshared::backend::Backend;
 use pshared::{Shm, ShmSafe, generic};
 
 use super::{HandOver, Side};
+use crate::left_over::Kept;
 use crate::place::{self, Placed};
 use crate::subjects::Subject;
 
@@ -136,9 +136,10 @@ impl Subject for Semop {
     const NAME: &'static str = "SysV semop";
 
     fn create(name: &str) -> Self {
-        // SAFETY: makes a new set, nothing else; its semaphores are 0.
+        // SAFETY: makes a set or doesn't, nothing else; its semaphores are 0.
         let set = unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) };
         assert!(set >= 0, "semget: {}", io::Error::last_os_error());
+        Kept::Set(set).note().unwrap();
         // SAFETY: an atomic number.
         Semop(unsafe { Placed::create(name, |at: *mut AtomicI32| at.write(AtomicI32::new(set))) })
     }
@@ -149,9 +150,7 @@ impl Subject for Semop {
     }
 
     fn remove(name: &str) {
-        let set = Self::open(name).0.load(Ordering::Relaxed);
-        // SAFETY: no memory is touched; it fails if the set is gone.
-        unsafe { libc::semctl(set, 0, libc::IPC_RMID, null_mut::<()>()) };
+        Kept::Set(Self::open(name).0.load(Ordering::Relaxed)).remove();
         place::remove(name);
     }
 }

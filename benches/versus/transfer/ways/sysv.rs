@@ -1,9 +1,8 @@
-//! System V message queues by number. They outlive whoever makes them: what a run that was interrupted has left behind is
-//! removed by the next one.
+//! System V message queues by number.
 
-use std::fs;
 use std::io;
-use std::path::Path;
+
+use crate::left_over::Kept;
 
 /// A queue, removed by the one that made it.
 pub struct Queue {
@@ -11,31 +10,17 @@ pub struct Queue {
     is_ours: bool,
 }
 
-/// What the keys of ours begin with; then comes the process that made it, then a number.
-const MARK: u32 = 0b010110;
-const MARK_AT: u32 = 26;
-const PROCESS_AT: u32 = 4;
-
-/// Whose queue has this key, if it is one of ours.
-fn maker(key: u32) -> Option<u32> {
-    (key >> MARK_AT == MARK).then_some((key & ((1 << MARK_AT) - 1)) >> PROCESS_AT)
-}
-
 impl Queue {
     /// A new one.
     pub fn create() -> io::Result<Queue> {
-        sweep();
-        let keys = (MARK << MARK_AT) | (std::process::id() << PROCESS_AT);
-        for number in 0..1 << PROCESS_AT {
-            // SAFETY: makes a queue or doesn't, nothing else.
-            let id = unsafe { libc::msgget((keys | number) as libc::key_t, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) };
-            match id {
-                -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST) => {}
-                -1 => return Err(io::Error::last_os_error()),
-                id => return Ok(Queue { id, is_ours: true }),
-            }
+        // SAFETY: makes a queue or doesn't, nothing else.
+        let id = unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) };
+        if id < 0 {
+            return Err(io::Error::last_os_error());
         }
-        Err(io::Error::other("this process has made all the queues that it has keys for"))
+        let queue = Queue { id, is_ours: true };
+        Kept::Queue(id).note()?;
+        Ok(queue)
     }
 
     /// One that another process has made.
@@ -67,24 +52,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         if self.is_ours {
-            remove(self.id);
-        }
-    }
-}
-
-fn remove(id: libc::c_int) {
-    // SAFETY: nothing is read or written for this command. It fails if the queue is gone, or somebody else's.
-    unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
-}
-
-/// Removes queues of ours whose maker has ended.
-fn sweep() {
-    let table = fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
-    for line in table.lines().skip(1) {
-        let mut fields = line.split_whitespace().map(|field| field.parse::<i32>().unwrap_or_default());
-        let (Some(key), Some(id)) = (fields.next(), fields.next()) else { continue };
-        if maker(key as u32).is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
-            remove(id);
+            Kept::Queue(self.id).remove();
         }
     }
 }
