@@ -8,6 +8,7 @@ use crate::chart;
 use crate::figure::Figure;
 use crate::lost;
 use crate::table::{Table, circumstances, number};
+use crate::transfer;
 
 /// All tables, with where and when, and what is lost in them.
 pub fn all_tables(tables: &[Table]) -> String {
@@ -18,18 +19,25 @@ pub fn all_tables(tables: &[Table]) -> String {
     text + "\n" + &lost::markdown(tables)
 }
 
-/// Replaces what is between the marks of both files, and the chart.
+/// Replaces what is between the marks of both files, and the charts.
 pub fn update(tables: &[Table], figures: &[&Figure]) -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let are_measured = GLANCES.iter().all(|glance| glance.is_measured(figures));
     if !are_measured || !chart::draw(figures, &root.join(CHART))? {
         return Err("the READMEs stay as they are: their tables and their chart need all scenarios".into());
     }
-    replace(&root.join("benches/README.md"), &all_tables(tables))?;
+    let mut text = all_tables(tables);
+    if transfer::chart::draw(figures, &root.join("benches").join(TRANSFER_CHART))? {
+        write!(text, "\n![{}]({TRANSFER_CHART})\n", transfer::chart::TITLE)?;
+    }
+    replace(&root.join("benches/README.md"), &text)?;
     replace(&root.join("README.md"), &glance(figures))
 }
 
 const CHART: &str = "benches/versus-chart.svg";
+
+/// Beside benches/README.md.
+const TRANSFER_CHART: &str = "transfer-chart.svg";
 
 const BEGIN: &str = "<!-- figures: begin";
 const END: &str = "<!-- figures: end -->";

@@ -23,6 +23,8 @@ const COLORS: [RGBColor; 7] = [
     RGBColor(0x6e, 0x77, 0x81),
 ];
 
+pub const TITLE: &str = "Messages from one process to another: MB/s by size (log scales, more is better)";
+
 /// Draws it; `false`, and nothing drawn, if not all sizes were measured.
 pub fn draw(figures: &[&Figure], path: &Path) -> Result<bool, Box<dyn Error>> {
     let lines = lines(figures.iter().copied());
@@ -37,8 +39,7 @@ pub fn draw(figures: &[&Figure], path: &Path) -> Result<bool, Box<dyn Error>> {
     let area = SVGBackend::new(path, (760, 460)).into_drawing_area();
     area.fill(&WHITE)?;
     let font = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let area =
-        area.titled("Messages from one process to another: MB/s by size (log scales, more is better)", font(17))?;
+    let area = area.titled(TITLE, font(17))?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
         .margin_right(24)

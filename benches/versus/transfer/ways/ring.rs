@@ -125,7 +125,7 @@ impl InPlace {
 }
 
 impl Store for InPlace {
-    const NAME: &'static str = "shared memory, in place";
+    const NAME: &'static str = "pshared: shared memory, in place";
 
     fn create(_name: &str, slots: usize, length: usize) -> io::Result<Self> {
         let region = Memfd::new("pshared-versus").map_err(io::Error::other)?;
@@ -165,7 +165,7 @@ pub struct Copied {
 }
 
 impl Store for Copied {
-    const NAME: &'static str = "shared memory, copied in and out";
+    const NAME: &'static str = "pshared: shared memory, copied in and out";
 
     fn create(name: &str, slots: usize, length: usize) -> io::Result<Self> {
         Ok(Copied { shared: InPlace::create(name, slots, length)?, own: own(length) })
@@ -205,7 +205,7 @@ impl InFile {
 }
 
 impl Store for InFile {
-    const NAME: &'static str = "file, with our semaphore";
+    const NAME: &'static str = "file, and pshared::Semaphore";
 
     fn create(name: &str, _slots: usize, length: usize) -> io::Result<Self> {
         let path = std::env::temp_dir().join(name);
