@@ -112,7 +112,10 @@ fn full_name<S: Subject>(role: &str) -> String {
 pub fn play_role(mut roles: impl Iterator<Item = Role>) -> bool {
     let Ok(role) = std::env::var(ROLE) else { return false };
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
-    let [name, subject, talk, number] = role.split('\n').collect::<Vec<_>>().try_into().unwrap();
+    let [name, subject, talk, number, lead] = role.split('\n').collect::<Vec<_>>().try_into().unwrap();
+    if parent_id().to_string() != lead {
+        return true; // it died before that
+    }
     let role = roles.find(|known| known.name == name).unwrap_or_else(|| panic!("no role is called {name}"));
     // SAFETY: a team made it.
     let talk = unsafe { Placed::<Talk>::open(talk) };
@@ -143,7 +146,7 @@ impl<S: Subject> Team<S> {
             let role = full_name::<S>(role);
             let body = match S::REACH {
                 Reach::Processes => {
-                    let role = [&role, subject.name(), &name, &number.to_string()].join("\n");
+                    let role = [&role, subject.name(), &name, &number.to_string(), &id().to_string()].join("\n");
                     let mut command = Command::new(std::env::current_exe().unwrap());
                     Body::Process(command.env(ROLE, role).stdin(asked).stdout(answering).spawn().unwrap())
                 }
