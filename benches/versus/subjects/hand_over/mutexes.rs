@@ -2,7 +2,6 @@
 
 use std::cell::UnsafeCell;
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use pshared::backend::Backend;
@@ -11,6 +10,7 @@ use pshared::{Shm, ShmSafe, generic};
 use super::ThreeLocks;
 use crate::place::Placed;
 use crate::subjects::Subject;
+use crate::subjects::files::{FileLock, Flock};
 use crate::subjects::pthread::make_mutex;
 
 /// Ours, in a cell.
@@ -112,7 +112,7 @@ struct Descriptors {
 }
 
 impl Subject for Flocks {
-    const NAME: &'static str = "flock";
+    const NAME: &'static str = Flock::NAME;
 
     fn create(name: &str) -> Self {
         let files = [0, 1, 2].map(|which| {
@@ -139,18 +139,12 @@ impl Subject for Flocks {
     }
 }
 
-fn flock(file: &File, operation: libc::c_int) {
-    // SAFETY: an open descriptor; no memory is touched.
-    let result = unsafe { libc::flock(file.as_raw_fd(), operation) };
-    assert_eq!(result, 0, "flock: {}", io::Error::last_os_error());
-}
-
 /// A file that is locked.
 pub struct Flocked<'a>(&'a File);
 
 impl Drop for Flocked<'_> {
     fn drop(&mut self) {
-        flock(self.0, libc::LOCK_UN);
+        Flock::unlock(self.0);
     }
 }
 
@@ -159,7 +153,7 @@ impl ThreeLocks for Flocks {
 
     fn lock(&self, which: usize) -> Self::Guard<'_> {
         let file = &self.files[which];
-        flock(file, libc::LOCK_EX);
+        Flock::lock(file);
         Flocked(file)
     }
 }
