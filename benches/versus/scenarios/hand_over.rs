@@ -12,7 +12,7 @@ use crate::subjects::Subject;
 use crate::subjects::hand_over::{
     CacheLine, HandOver, Side, ThreeLocks, VisitHandOvers, VisitThreeLocks, condvars, mutexes, semaphores,
 };
-use crate::team::{Answer, Crew, Role, Seat, Team, now};
+use crate::team::{Answer, Crew, Role, Seat, Team, WATCHDOG, now};
 
 pub const SEMAPHORE: Scenario = Scenario {
     name: "hand-over-semaphore",
@@ -129,15 +129,12 @@ impl VisitThreeLocks for Enter<'_, '_> {
                 crew.await_mark(member, READY);
             }
             crew.end();
-            let nanos = crew.answer(0, HANGS).ok_or("hangs")?;
-            crew.answer(1, HANGS).ok_or("hangs")?;
+            let nanos = crew.answer(0, WATCHDOG).ok_or("hangs")?;
+            crew.answer(1, WATCHDOG).ok_or("hangs")?;
             Ok(nanos[0])
         });
     }
 }
-
-/// What takes longer hangs.
-const HANGS: Duration = Duration::from_secs(20);
 
 const PING: &str = "ping";
 const PONG: &str = "pong";
