@@ -2,6 +2,7 @@
 
 Threads by role:
   l  lock and unlock          t  the same with a time limit          y  try_lock
+  c  clears the poison: what Poison says, then D in a free word
   s  a peer that scribbles over the word, once, whenever it likes
 
 Variants, which must fail:
@@ -29,7 +30,7 @@ class Mutex(Program):
         return [FREE, False, False]
 
     def first(self, me):
-        return ("scribble",) if self.roles[me] == "s" else ("announce_at_once", 1)
+        return {"s": ("scribble",), "c": ("clear_poison",)}.get(self.roles[me], ("announce_at_once", 1))
 
     def wrong(self, world):
         if "s" in self.roles:
@@ -37,7 +38,8 @@ class Mutex(Program):
         inside = [me for me, place in enumerate(world.at) if place[0] == "inside"]
         if len(inside) > 1:
             return f"two owners: {inside}"
-        if inside and world.words[DIED] and not world.words[POISON]:
+        # Who clears it says that all is well, whoever dies meanwhile.
+        if inside and world.words[DIED] and not world.words[POISON] and "c" not in self.roles:
             return f"poison lost: {inside} isn't told of a death"
         if world.words[POISON] and not world.words[DIED]:
             return "poison without a death"
@@ -66,63 +68,72 @@ class Mutex(Program):
         world.pending[me] = None
         return ("announce", round)
 
-    # acquire_contended, wait_for
+    # acquire_contended, wait_for; `slept` from the first wake-up on
+
+    def timed(self, me):
+        return self.roles[me] == "t" or self.slices
 
     def announce(self, world, me, round):
         if self.variant != "wait_unannounced":
             world.pending[me] = LOCK
         return ("look", round, False)
 
-    def look(self, world, me, round, late):
+    def look(self, world, me, round, slept):
         word = owner, waiters, _ = world.words[LOCK]
         if owner is None:
             if self.variant == "wait_unannounced":
                 world.pending[me] = LOCK
-            return ("take", round, late, word)
+            return ("take", round, slept, word)
         if owner == NOBODYS:
             return ("give_up",) if self.variant == "keep_corrupt" else ("bury_corrupt", word)
-        if self.roles[me] == "y" or late:
-            return ("ask", round, late, word, True)
-        if not waiters:
-            return ("announce_waiting", round, word)
-        return sleep(LOCK, word, ("slept", round, word), self.roles[me] == "t" or self.slices)
+        role = self.roles[me]
+        # It asks, unless it asked about this lock just now.
+        leave = [("ask", round, slept, word, True), ("give_up",)] if self.slices else [("give_up",)]
+        if role == "y":
+            return [(world.copy(), then) for then in leave]
+        wait = ("mark", round, slept, word) if not waiters else self.sleep(me, round, slept, word)
+        # Its time may be up at any look.
+        return [(world.copy(), then) for then in leave + [wait]] if role == "t" else wait
 
-    def take(self, world, me, round, late, word):
+    def take(self, world, me, round, slept, word):
         if world.words[LOCK] != word:
-            return ("look", round, late)
+            return ("look", round, slept)
         _, waiters, died = word
-        world.words[LOCK] = (me, waiters, False)
+        world.words[LOCK] = (me, waiters or slept, False)
         return ("link", round, died)
 
-    def announce_waiting(self, world, me, round, word):
-        owner, _, died = word
+    def mark(self, world, me, round, slept, word):
         if world.words[LOCK] != word:
-            return ("look", round, False)
-        word = world.words[LOCK] = (owner, True, died)
-        return sleep(LOCK, word, ("slept", round, word), self.roles[me] == "t" or self.slices)
+            return ("look", round, slept)
+        word = world.words[LOCK] = (word[0], True, word[2])
+        return self.sleep(me, round, slept, word)
 
-    def slept(self, world, me, round, word, how):
-        timed = self.roles[me] == "t"
-        if how == "woken" and timed and self.variant == "clock_first":
+    def sleep(self, me, round, slept, word):
+        return sleep(LOCK, word, ("slept", round, slept, word), self.timed(me))
+
+    def slept(self, world, me, round, slept, word, how):
+        if how == "woken" and self.roles[me] == "t" and self.variant == "clock_first":
             return ("give_up",)
         if how == "timeout" and self.slices:
-            return ("ask", round, timed, word, False)
-        return ("look", round, timed and how == "timeout")
+            return ("ask", round, slept, word, False)
+        return ("look", round, slept or how == "woken")
 
     # bury_if_gone
 
-    def ask(self, world, me, round, late, word, last):
+    def ask(self, world, me, round, slept, word, last):
         owner, gone = word[0], False
         if isinstance(owner, int) and self.variant != "never_ask":
             gone = world.at[owner] == DEAD
         if gone:
-            return ("bury", round, late, word)
-        return ("give_up",) if last else ("look", round, late)
+            return ("bury", round, slept, word, last)
+        return ("give_up",) if last else ("look", round, slept)
 
-    def bury(self, world, me, round, late, word):
+    def bury(self, world, me, round, slept, word, last):
         if world.words[LOCK] == word:
             world.words[LOCK] = (None, word[1], True)
-        return ("look", round, late)
+        elif last:
+            return ("give_up",)
+        return ("look", round, slept)
 
     # give_up_corrupt
 
@@ -188,10 +199,23 @@ class Mutex(Program):
         world.pending[me] = None
         return DONE if round == self.rounds else ("announce_at_once", round + 1)
 
+    # Mutex::clear_poison, RobustWord::forget_death
+
+    def clear_poison(self, world, me):
+        world.words[POISON] = False
+        return ("forget_death",)
+
+    def forget_death(self, world, me):
+        owner, waiters, _ = world.words[LOCK]
+        if owner is None:
+            world.words[LOCK] = (None, waiters, False)
+        return DONE
+
     # the peer
 
     def scribble(self, world, me):
-        return [(self.with_word(world, (NOBODYS, waiters, False)), DONE) for waiters in (False, True)]
+        words = [(owner, waiters, False) for owner in (NOBODYS, None) for waiters in (False, True)]
+        return [(self.with_word(world, word), DONE) for word in words]
 
     @staticmethod
     def with_word(world, word):
@@ -209,6 +233,8 @@ if __name__ == "__main__":
     report.holds("ll: twice each", Mutex("ll", rounds=2), 2)
     report.holds("lll: deaths that the kernel doesn't mark", Mutex("lll", slices=True, marked=False), 1)
     report.holds("lt: the same, and a time limit", Mutex("lt", slices=True, marked=False), 1)
+    report.holds("lyt: the same, and who tries", Mutex("lyt", slices=True, marked=False), 1)
+    report.holds("llc: somebody clears the poison", Mutex("llc"), 2)
     report.holds("lls: a peer scribbles", Mutex("lls", slices=True), 0)
 
     report.fails("unlocking stores 0", Mutex("lll", variant="forget_waiters"), 1, "hang")
