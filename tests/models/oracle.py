@@ -12,6 +12,8 @@ Variants, which must fail:
   no_second_look  word and stamp aren't looked at again after the system was asked when the living thread started
   ask_once        a thread of that id isn't looked for a second time, with the word unchanged in between
 
+A thread that has ended while its process lives is still found, as one that has ended (`lingers`).
+
 What remains is the residue: nothing joins the last look and the compare-exchange that uses it. `joined` joins them in the
 model, which then holds, so the residue is all that is left. It takes a death that the kernel didn't mark, and in between
 these two instructions somebody else who buries it and a thread of the dead one's id that takes the lock.
@@ -25,8 +27,9 @@ REUSED = 7
 
 
 class Oracle(Program):
-    def __init__(self, others, variant=None, marked=True, joined=False, rounds=1):
+    def __init__(self, others, variant=None, marked=True, joined=False, rounds=1, lingers=False):
         self.threads, self.variant, self.marked, self.joined = 2 + others, variant, marked, joined
+        self.lingers = lingers
         self.rounds = rounds  # of those that keep their ids
 
     def words(self):
@@ -51,6 +54,10 @@ class Oracle(Program):
                 return me
         return None
 
+    def exists(self, world, tid):
+        """Whether a thread of the id is found."""
+        return self.living(world, tid) is not None or self.lingers and tid == REUSED and world.at[1] != DONE
+
     def may_be_killed(self, world, me):
         # Others' deaths are the business of mutex.py.
         return me == 0
@@ -65,94 +72,98 @@ class Oracle(Program):
 
     def announce(self, world, me, round):
         world.pending[me] = LOCK
-        return ("look", round)
+        return ("look", round, False)
 
-    def look(self, world, me, round):
+    def look(self, world, me, round, slept):
         word = owner, waiters, _ = world.words[LOCK]
         if owner is None:
-            return ("read_stamp", round, word)
+            return ("read_stamp", round, slept, word)
         if owner == self.tid(me):
-            return ("ask", round, word, "would_deadlock")
-        return sleep(LOCK, word, ("slept", round, word), True) if waiters else ("announce_waiting", round, word)
+            return ("ask", round, slept, word, ("would_deadlock",))
+        return self.sleep(round, slept, word) if waiters else ("mark", round, slept, word)
 
-    def announce_waiting(self, world, me, round, word):
+    def mark(self, world, me, round, slept, word):
         if world.words[LOCK] != word:
-            return ("look", round)
+            return ("look", round, slept)
         word = world.words[LOCK] = (word[0], True, word[2])
-        return sleep(LOCK, word, ("slept", round, word), True)
+        return self.sleep(round, slept, word)
 
-    def slept(self, world, me, round, word, how):
-        return ("ask", round, word, "look") if how == "timeout" else ("look", round)
+    def sleep(self, round, slept, word):
+        return sleep(LOCK, word, ("slept", round, slept, word), True)
 
-    def would_deadlock(self, world, me, round):
+    def slept(self, world, me, round, slept, word, how):
+        look = ("look", round, slept or how == "woken")
+        return ("ask", round, slept, word, look) if how == "timeout" else look
+
+    def would_deadlock(self, world, me):
         world.pending[me] = None
         return DONE
 
-    # bury_if_gone
+    # bury_if_gone: is_gone, the word unchanged, is_gone once more; `otherwise` is where it goes on if the owner isn't
 
-    def ask(self, world, me, round, word, otherwise):
-        if self.living(world, word[0]) is not None:
-            return ("ask_stamp", round, word, otherwise)
-        if self.variant == "ask_once":
-            return ("bury", round, word, otherwise)
-        return ("look_between", round, word, otherwise)
+    def ask(self, world, me, round, slept, word, otherwise, again=False):
+        task = (round, slept, word, otherwise, again)
+        return ("ask_stamp", *task) if self.exists(world, word[0]) else self.gone(world, me, *task)
 
-    def look_between(self, world, me, round, word, otherwise):
-        return ("ask_again" if world.words[LOCK] == word else otherwise, round) + (
-            (word, otherwise) if world.words[LOCK] == word else ()
-        )
+    def gone(self, world, me, round, slept, word, otherwise, again):
+        if again and self.joined:
+            return self.bury(world, me, round, slept, word, otherwise)
+        if again or self.variant == "ask_once":
+            return ("bury", round, slept, word, otherwise)
+        return ("look_between", round, slept, word, otherwise)
 
-    def ask_again(self, world, me, round, word, otherwise):
-        if self.living(world, word[0]) is not None:
-            return (otherwise, round)
-        return self.bury(world, me, round, word, otherwise) if self.joined else ("bury", round, word, otherwise)
+    def look_between(self, world, me, round, slept, word, otherwise):
+        return ("ask", round, slept, word, otherwise, True) if world.words[LOCK] == word else otherwise
 
     # is_another_of_the_id
 
-    def ask_stamp(self, world, me, round, word, otherwise):
-        return ("ask_status", round, word, world.words[STAMP], otherwise)
+    def ask_stamp(self, world, me, round, slept, word, otherwise, again):
+        return ("ask_status", round, slept, word, otherwise, again, world.words[STAMP])
 
-    def ask_status(self, world, me, round, word, stamp, otherwise):
+    def ask_status(self, world, me, round, slept, word, otherwise, again, stamp):
+        if not self.exists(world, word[0]):
+            return otherwise
         living = self.living(world, word[0])
-        younger = living is not None and stamp[0] == word[0] and self.started(living) > stamp[1]
-        if not younger:
-            return (otherwise, round)
+        if living is not None and not (stamp[0] == word[0] and self.started(living) > stamp[1]):
+            return otherwise
         if self.variant == "no_second_look":
-            return ("bury", round, word, otherwise)
-        return ("look_at_word", round, word, stamp, otherwise)
+            return self.gone(world, me, round, slept, word, otherwise, again)
+        return ("look_at_word", round, slept, word, otherwise, again, stamp)
 
-    def look_at_word(self, world, me, round, word, stamp, otherwise):
-        return (otherwise, round) if world.words[LOCK] != word else ("look_at_stamp", round, word, stamp, otherwise)
-
-    def look_at_stamp(self, world, me, round, word, stamp, otherwise):
-        if world.words[STAMP] != stamp:
-            return (otherwise, round)
-        return self.bury(world, me, round, word, otherwise) if self.joined else ("bury", round, word, otherwise)
-
-    def bury(self, world, me, round, word, otherwise):
+    def look_at_word(self, world, me, round, slept, word, otherwise, again, stamp):
         if world.words[LOCK] != word:
-            return (otherwise, round)
+            return otherwise
+        return ("look_at_stamp", round, slept, word, otherwise, again, stamp)
+
+    def look_at_stamp(self, world, me, round, slept, word, otherwise, again, stamp):
+        if world.words[STAMP] != stamp:
+            return otherwise
+        return self.gone(world, me, round, slept, word, otherwise, again)
+
+    def bury(self, world, me, round, slept, word, otherwise):
+        if world.words[LOCK] != word:
+            return otherwise
         world.words[LOCK] = (None, word[1], True)
-        return ("look", round)
+        return ("look", round, slept)
 
     # try_take
 
-    def read_stamp(self, world, me, round, word):
+    def read_stamp(self, world, me, round, slept, word):
         stamp = world.words[STAMP]
         earlier = stamp[0] == self.tid(me) and stamp != self.stamp(me)
         if earlier and self.variant != "keep_stamp":
-            return ("clear_stamp", round, word, stamp)
-        return ("take", round, word)
+            return ("clear_stamp", round, slept, word, stamp)
+        return ("take", round, slept, word)
 
-    def clear_stamp(self, world, me, round, word, stamp):
+    def clear_stamp(self, world, me, round, slept, word, stamp):
         if world.words[STAMP] == stamp:
             world.words[STAMP] = NO_STAMP
-        return ("take", round, word)
+        return ("take", round, slept, word)
 
-    def take(self, world, me, round, word):
+    def take(self, world, me, round, slept, word):
         if world.words[LOCK] != word:
-            return ("look", round)
-        world.words[LOCK] = (self.tid(me), word[1], False)
+            return ("look", round, slept)
+        world.words[LOCK] = (self.tid(me), word[1] or slept, False)
         return ("stamp_it", round)
 
     def stamp_it(self, world, me, round):
@@ -206,10 +217,12 @@ if __name__ == "__main__":
     report.long("the same with two others", Oracle(2), 1)
     report.holds("a death that it didn't mark, without the residue", Oracle(1, marked=False, joined=True), 1)
     report.long("the same with two others", Oracle(2, marked=False, joined=True), 1)
+    report.holds("the same where the dead one's id lingers", Oracle(1, marked=False, joined=True, lingers=True), 1)
+    report.holds("a clean end, and the id lingers", Oracle(1, lingers=True), 0)
     report.long("two others, twice each", Oracle(2, rounds=2), 0)
 
     report.fails("the residue", Oracle(1, marked=False), 1, "two owners")
     report.fails("an earlier thread's stamp is kept", Oracle(1, variant="keep_stamp"), 0, "two owners")
-    report.fails("word and stamp not looked at again", Oracle(2, variant="no_second_look"), 0, "two owners")
+    report.fails("word and stamp not looked at again", Oracle(2, variant="no_second_look", marked=False, joined=True), 1, "two owners")
     report.fails("the thread looked for once", Oracle(2, variant="ask_once"), 0, "two owners")
     report.exit()
