@@ -7,6 +7,7 @@ Threads by role:
   c  call_once: does it, unless it is done, or an earlier one panicked     p  the same, and panics
   f  call_once_force: does it even after a panic                           F  the same, and is never killed
   w  wait: never does it; leaves when it is done, or when an earlier one has panicked and nobody is at it
+  t  the same with a time limit, which may be up at any look
 
 Whoever may do it (c, p, f) sleeps with every bit of the futex's bitset, a waiter with one that the wake-up which it
 passes on hasn't got: two waiters can't go on waking each other.
@@ -28,8 +29,8 @@ READY = ("ready", False, False)
 
 
 class Once(Program):
-    def __init__(self, roles, variant=None):
-        self.roles, self.threads, self.variant = roles, len(roles), variant
+    def __init__(self, roles, variant=None, marked=True):
+        self.roles, self.threads, self.variant, self.marked = roles, len(roles), variant, marked
 
     def words(self):
         # The word; whether somebody panicked; what is done: nothing, half of it or all.
@@ -47,53 +48,64 @@ class Once(Program):
         if sum(place[0] in ("begins", "finishes") for place in world.at) > 1:
             return "two at work"
         owner = world.words[WORD][0]
-        if isinstance(owner, int) and world.at[owner] == DEAD:
+        if self.marked and isinstance(owner, int) and world.at[owner] == DEAD:
             return f"unmarked: {owner} is dead and at work"
         return None
 
     def wake_doers(self, world):
         """FUTEX_WAKE_BITSET of one, with the bit that waiters haven't got."""
         def is_doer(after):
-            return all(self.roles[t] != "w" for t in range(self.threads) if after.woken[t] != world.woken[t])
+            return all(self.roles[t] not in "wt" for t in range(self.threads) if after.woken[t] != world.woken[t])
 
         return [one for one in world.wake(WORD, 1) if is_doer(one[0])] or [(world.copy(), 0)]
 
     def look_at_once(self, world, me):
         if world.words[WORD] == READY:
             return ("uses",)
-        return ("w_announce",) if self.roles[me] == "w" else ("announce",)
+        return ("w_announce",) if self.roles[me] in "wt" else ("announce",)
 
     # who may do it
 
     def announce(self, world, me):
         world.pending[me] = WORD
-        return ("look",)
+        return ("look", False)
 
-    def look(self, world, me):
+    def look(self, world, me, slept):
         word = owner, waiters, _ = world.words[WORD]
         if owner is None:
-            return ("take", word)
+            return ("take", slept, word)
         if owner == "ready":
             return ("leave", "uses")
-        return sleep(WORD, word, ("slept",), False) if waiters else ("announce_waiting", word)
+        return self.sleep(slept, word) if waiters else ("mark", slept, word)
 
-    def announce_waiting(self, world, me, word):
+    def mark(self, world, me, slept, word):
         if world.words[WORD] != word:
-            return ("look",)
+            return ("look", slept)
         word = world.words[WORD] = (word[0], True, word[2])
-        return sleep(WORD, word, ("slept",), False)
+        return self.sleep(slept, word)
 
-    def slept(self, world, me, how):
-        return ("look",)
+    def sleep(self, slept, word):
+        # Once a second, for deaths that the kernel doesn't mark.
+        return sleep(WORD, word, ("slept", slept, word), not self.marked)
+
+    def slept(self, world, me, slept, word, how):
+        return ("bury", word, ("look", slept)) if how == "timeout" else ("look", slept or how == "woken")
+
+    def bury(self, world, me, word, then):
+        """bury_if_gone; a waiter goes on as one that was woken if it has done it."""
+        if isinstance(word[0], int) and world.at[word[0]] == DEAD and world.words[WORD] == word:
+            world.words[WORD] = (None, word[1], True)
+            return ("w_look", True) if then[0] == "w_look" else then
+        return then
 
     def leave(self, world, me, then):
         world.pending[me] = None
         return (then,)
 
-    def take(self, world, me, word):
+    def take(self, world, me, slept, word):
         if world.words[WORD] != word:
-            return ("look",)
-        world.words[WORD] = (me, word[1], False)
+            return ("look", slept)
+        world.words[WORD] = (me, word[1] or slept, False)
         return ("link",)
 
     def link(self, world, me):
@@ -178,9 +190,7 @@ class Once(Program):
         if world.words[WORD] != word:
             return ("w_look", woken)
         word = world.words[WORD] = (word[0], True, word[2])
-        if self.variant == "asks_before":
-            return sleep(WORD, word, ("w_slept",), False)
-        return ("w_asks", word, woken)
+        return self.w_sleep(me, word) if self.variant == "asks_before" else ("w_asks", word, woken)
 
     def w_asks(self, world, me, word, woken):
         if word[0] is None and world.words[PANICKED]:
@@ -190,7 +200,12 @@ class Once(Program):
             return ("w_passes_on",)
         if not word[1]:
             return ("w_marks", word, woken)
-        return sleep(WORD, word, ("w_slept",), False)
+        # Its time may be up at any look.
+        wait = self.w_sleep(me, word)
+        return [(world.copy(), ("leave", "ends")), (world, wait)] if self.roles[me] == "t" else wait
+
+    def w_sleep(self, me, word):
+        return sleep(WORD, word, ("w_slept", word), self.roles[me] == "t" or not self.marked)
 
     def w_wakes_one(self, world, me):
         then = lambda woken: ("leave", "ends") if woken or self.variant == "leavers_keep_W" else ("clear_and_wake_all",)
@@ -199,7 +214,9 @@ class Once(Program):
     def w_passes_on(self, world, me):
         return [(after, ("w_look", False)) for after, _ in self.wake_doers(world)]
 
-    def w_slept(self, world, me, how):
+    def w_slept(self, world, me, word, how):
+        if how == "timeout" and not self.marked:
+            return ("bury", word, ("w_look", False))
         return ("w_look", how == "woken")
 
     def uses(self, world, me):
@@ -219,6 +236,12 @@ if __name__ == "__main__":
     report.holds("one that panics, three that wait", Once("pwww"), 0)
     report.long("two that do it, two that wait", Once("cFww"), 1)
     report.long("one that panics, one that doesn't care, two that wait", Once("pFww"), 1)
+    report.holds("one that panics, one that waits, one for a time", Once("pwt"), 0)
+    report.holds("deaths that the kernel doesn't mark", Once("cFw", marked=False), 1)
+    report.holds("two that do it, one that waits for a time", Once("cFt"), 2)
+    report.long("two that do it, two that wait, one for a time", Once("cFwt"), 1)
+    report.long("one that panics, one that doesn't care, two that wait, one for a time", Once("pFwt"), 1)
+    report.long("the same with two that wait", Once("cFwt", marked=False), 1)
     report.fails("READY first, then the waking", Once("cc", variant="ready_then_wake"), 1, "hang")
     report.fails("a waiter keeps the wake-up of a death", Once("cFw", variant="waiters_keep"), 1, "hang")
     report.fails("a waiter's death keeps it", Once("cFw", variant="unannounced_waiter"), 2, "hang")
