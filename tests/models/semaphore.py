@@ -54,7 +54,7 @@ class Semaphore(Program):
     def first(self, me):
         return {
             "p": ("post", 1, 0), "H": ("post", 1, 0), "1": ("post", 1, OTHER), "q": ("post", 2, 0),
-            "a": ("look_at_any", 0, ()),
+            "a": ("look_at_any", 0),
         }.get(self.roles[me], ("take_at_once",))
 
     def wrong(self, world):
@@ -85,6 +85,20 @@ class Semaphore(Program):
     # post; `at` is 0 for the semaphore, OTHER for the other one
 
     def post(self, world, me, count, at):
+        """Where nobody waits, a compare-exchange and no further look."""
+        value, w, m = word = world.words[at + WORD]
+        if w or m or value + count > self.maximum or self.variant in ("touch_pending", "add_limited"):
+            return ("post_contended", count, at)
+        return ("add_at_once", count, at, word)
+
+    def add_at_once(self, world, me, count, at, word):
+        if world.words[at + WORD] != word:
+            return ("post_contended", count, at)
+        world.words[at + WORD] = (word[0] + count, False, False)
+        world.words[POSTED] += count
+        return DONE
+
+    def post_contended(self, world, me, count, at):
         if self.variant == "touch_pending":
             world.pending[me] = at + RELAY
         value, w, m = word = world.words[at + WORD]
@@ -96,7 +110,7 @@ class Semaphore(Program):
 
     def add(self, world, me, count, at, word):
         if world.words[at + WORD] != word:
-            return ("post", count, at)
+            return ("post_contended", count, at)
         value, w, m = word
         world.words[at + WORD] = (value + count, w, m)
         world.words[POSTED] += count
@@ -165,25 +179,25 @@ class Semaphore(Program):
     def announce(self, world, me):
         if self.variant != "unannounced":
             world.pending[me] = RELAY
-        return ("look", False)
+        return ("look",)
 
-    def look(self, world, me, late):
+    def look(self, world, me):
         value, w, _ = word = world.words[WORD]
         if value:
-            return ("take", late, word)
-        if late:
-            return ("take_back",)
-        return self.sleep(me, word) if w else ("go_to_sleep", word)
+            return ("take", word)
+        wait = self.sleep(me, word) if w else ("go_to_sleep", word)
+        # Its time may be up at any look.
+        return [(world.copy(), ("take_back",)), (world, wait)] if self.roles[me] == "t" else wait
 
-    def take(self, world, me, late, word):
+    def take(self, world, me, word):
         if world.words[WORD] != word:
-            return ("look", late)
+            return ("look",)
         self.take_one(world)
         return ("take_back",)
 
     def go_to_sleep(self, world, me, word):
         if world.words[WORD] != word:
-            return ("look", False)
+            return ("look",)
         word = world.words[WORD] = (0, True, word[2])
         return self.sleep(me, word)
 
@@ -199,12 +213,10 @@ class Semaphore(Program):
     def slept(self, world, me, how):
         role = self.roles[me]
         if role == "z" and how == "woken":
-            return [(world.copy(), ("look", False)), (world.copy(), STOPPED)]
-        if role == "t" and how == "woken":
-            if self.variant == "clock_first":
-                return ("take_back",)
-            return [(world.copy(), ("look", late)) for late in (False, True)]
-        return ("look", how == "timeout" and role == "t")
+            return [(world.copy(), ("look",)), (world.copy(), STOPPED)]
+        if role == "t" and how == "woken" and self.variant == "clock_first":
+            return ("take_back",)
+        return ("look",)
 
     def stopped(self, world, me):
         return None
@@ -213,25 +225,30 @@ class Semaphore(Program):
         world.pending[me] = None
         return DONE
 
-    # wait_any
+    # wait_any: looks at both, then marks both
 
-    def look_at_any(self, world, me, number, seen):
+    def look_at_any(self, world, me, number):
+        at = OTHER * number
+        if world.words[at + WORD][0]:
+            self.take_one(world, at)
+            return DONE
+        return ("look_at_any", 1) if number == 0 else ("mark_any", 0, ())
+
+    def mark_any(self, world, me, number, seen):
         at = OTHER * number
         value, w, _ = world.words[at + WORD]
         if value:
-            self.take_one(world, at)
-            return DONE
+            return ("look_at_any", 0)
         on_relay = self.variant == "any_on_relay"
-        world.words[at + WORD] = (0, w or on_relay, not on_relay)
-        seen += ((at + WORD, world.words[at + WORD]),)
+        world.words[at + WORD] = word = (0, w or on_relay, not on_relay)
+        seen += ((at + (RELAY if on_relay else ANY), FREE), (at + WORD, word))
         if number == 0:
-            return ("look_at_any", 1, seen)
-        on = RELAY if on_relay else ANY
-        words = [(ANY, FREE)] if self.blind else [(on, FREE), (OTHER + on, FREE), *seen]
+            return ("mark_any", 1, seen)
+        words = seen[:1] if self.blind else seen
         return sleep_any(words, ("slept_any",), self.variant not in ("any_on_relay", "any_blind"))
 
     def slept_any(self, world, me, how):
-        return ("look_at_any", 0, ())
+        return ("look_at_any", 0)
 
 
 if __name__ == "__main__":
