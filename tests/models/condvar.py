@@ -37,8 +37,8 @@ QUEUE_OF = {MUTEX: MUTEX_QUEUE, BATON: BATON_QUEUE, SEQUENCE: SEQUENCE_QUEUE}
 class Condvar(Program):
     locks = 2
 
-    def __init__(self, roles, at_once=False, variant=None, after_all=False):
-        self.after_all = after_all
+    def __init__(self, roles, at_once=False, variant=None, after_all=False, marked=True, blind=False):
+        self.after_all, self.marked, self.blind = after_all, marked, blind
         self.roles, self.at_once, self.variant, self.threads = roles, at_once, variant, len(roles)
         self.wakes_on = BATON if variant == "wake_baton" else SEQUENCE
 
@@ -57,10 +57,10 @@ class Condvar(Program):
 
     def wrong(self, world):
         owner = world.words[MUTEX][0]
-        if owner is not None and world.at[owner] == DEAD:
+        if self.marked and owner is not None and world.at[owner] == DEAD:
             return f"unmarked: {owner} is dead and owns the mutex"
         holder = world.words[BATON][0]
-        if holder is not None and world.at[holder] == DEAD:
+        if self.marked and holder is not None and world.at[holder] == DEAD:
             return f"unmarked: {holder} is dead and has the baton"
         if not self.at_once or not self.quiet(world):
             return None
@@ -98,6 +98,7 @@ class Condvar(Program):
 
     def enter(self, world, me):
         """Locks, reads the sequence, unlocks."""
+        self.look_after(world, MUTEX)
         owner, waiting, died = world.words[MUTEX]
         if owner is not None:
             return None
@@ -106,8 +107,14 @@ class Condvar(Program):
         entries[me] = entered
         world.words[ENTRIES] = tuple(entries)
         if not waiting:
-            return ("look", entered, False)
-        return [(after, ("look", entered, False)) for after in self.wake_for_mutex(world)]
+            return ("look", entered)
+        return [(after, ("look", entered)) for after in self.wake_for_mutex(world)]
+
+    def look_after(self, world, word):
+        """bury_if_gone, where the kernel marks no death."""
+        owner, waiting, _ = world.words[word]
+        if not self.marked and owner is not None and world.at[owner] == DEAD:
+            world.words[word] = (None, waiting, True)
 
     def wake_for_mutex(self, world):
         """RobustWord::wake_one, in one step."""
@@ -119,20 +126,19 @@ class Condvar(Program):
             out.append(after)
         return out
 
-    def look(self, world, me, entered, late):
+    def look(self, world, me, entered):
         if world.words[SEQUENCE] != entered:
             return ("announce_mutex", entered, "noticed")
-        if late:
-            return ("announce_mutex", entered, "timeout")
-        if not world.words[WAITING]:
-            return ("announce_waiting", entered)
-        return ("announce_baton", entered)
+        wait = ("announce_baton", entered) if world.words[WAITING] else ("announce_waiting", entered)
+        # Its time may be up at any look.
+        late = ("announce_mutex", entered, "timeout")
+        return [(world.copy(), late), (world, wait)] if self.roles[me] == "t" else wait
 
     def announce_waiting(self, world, me, entered):
         if world.words[SEQUENCE] == entered and not world.words[WAITING]:
             world.words[WAITING] = True
             return ("announce_baton", entered)
-        return ("look", entered, False)
+        return ("look", entered)
 
     def announce_baton(self, world, me, entered):
         if self.variant != "unannounced":
@@ -143,8 +149,10 @@ class Condvar(Program):
         return ("queue", entered, world.words[BATON])
 
     def queue(self, world, me, entered, baton):
+        if self.blind:
+            return ("compare", entered)
         if world.words[BATON] != baton:
-            return ("forget_baton", entered, False)
+            return ("forget_baton", entered)
         world.words[BATON_QUEUE] += (me,)
         return ("compare", entered)
 
@@ -155,7 +163,7 @@ class Condvar(Program):
         if me in world.words[WOKEN]:
             return self.woken(world, me, entered)
         self.leave_queues(world, me)
-        return ("forget_baton", entered, False)
+        return ("forget_baton", entered)
 
     def leave_queues(self, world, me):
         for queue in (BATON_QUEUE, SEQUENCE_QUEUE):
@@ -177,8 +185,8 @@ class Condvar(Program):
             leave(DONE)  # nobody will come, and nobody should have
         if not self.at_once:
             anew = self.variant == "slice_forgets"
-            leave(("forget_baton", world.words[SEQUENCE] if anew else entered, False))
-        if self.roles[me] == "t":
+            leave(("forget_baton", world.words[SEQUENCE] if anew else entered, True))
+        elif self.roles[me] == "t":
             leave(("forget_baton", entered, True))
         return out or None
 
@@ -191,12 +199,21 @@ class Condvar(Program):
             return ("announce_mutex", entered, "woken")
         return ("take_baton", entered)
 
-    def forget_baton(self, world, me, entered, late):
+    def forget_baton(self, world, me, entered, slept_out=False):
         world.pending[me] = None
-        return ("look", entered, late)
+        return ("look_after_baton", entered) if slept_out and not self.marked else ("look", entered)
+
+    def look_after_baton(self, world, me, entered):
+        self.look_after(world, BATON)
+        return ("look", entered)
 
     def take_baton(self, world, me, entered):
-        if world.words[BATON][0] is not None:
+        word = world.words[BATON]
+        return ("announce_mutex", entered, "woken") if word[0] is not None else ("try_baton", entered, word)
+
+    def try_baton(self, world, me, entered, word):
+        """One compare-exchange: the baton is never waited for."""
+        if world.words[BATON] != word:
             return ("announce_mutex", entered, "woken")
         world.words[BATON] = (me, True, False)
         return ("link_baton", entered)
@@ -215,19 +232,25 @@ class Condvar(Program):
         return ("take_mutex", entered, how, False)
 
     def take_mutex(self, world, me, entered, how, slept):
+        self.look_after(world, MUTEX)
         owner, waiting, died = world.words[MUTEX]
         if owner is None:
             world.words[MUTEX] = (me, waiting or slept, False)
             return ("link_mutex", entered, how)
         world.words[MUTEX] = (owner, True, died)
         world.words[MUTEX_QUEUE] += (me,)
-        return ("asleep_in_mutex", entered, how)
+        return ("asleep_in_mutex", entered, how, slept)
 
-    def asleep_in_mutex(self, world, me, entered, how):
+    def asleep_in_mutex(self, world, me, entered, how, slept):
         if me in world.words[WOKEN]:
             world.words[WOKEN] = tuple(t for t in world.words[WOKEN] if t != me)
             return ("take_mutex", entered, how, True)
-        return None
+        return None if self.marked else self.slept_out(world, me, ("take_mutex", entered, how, slept))
+
+    def slept_out(self, world, me, then):
+        """A slice of a sleep at the mutex."""
+        world.words[MUTEX_QUEUE] = tuple(t for t in world.words[MUTEX_QUEUE] if t != me)
+        return then
 
     def link_mutex(self, world, me, entered, how):
         world.link(me, MUTEX)
@@ -286,19 +309,20 @@ class Condvar(Program):
         return ("barge", False)
 
     def barge(self, world, me, slept):
+        self.look_after(world, MUTEX)
         owner, waiting, died = world.words[MUTEX]
         if owner is None:
             world.words[MUTEX] = (me, waiting or slept, False)
             return ("link_barger",)
         world.words[MUTEX] = (owner, True, died)
         world.words[MUTEX_QUEUE] += (me,)
-        return ("barger_asleep",)
+        return ("barger_asleep", slept)
 
-    def barger_asleep(self, world, me):
+    def barger_asleep(self, world, me, slept):
         if me in world.words[WOKEN]:
             world.words[WOKEN] = tuple(t for t in world.words[WOKEN] if t != me)
             return ("barge", True)
-        return None
+        return None if self.marked else self.slept_out(world, me, ("barge", slept))
 
     def link_barger(self, world, me):
         world.link(me, MUTEX)
@@ -344,7 +368,9 @@ class Condvar(Program):
 
 
 # Where a waiter isn't asleep yet.
-FALLING_ASLEEP = ("enter", "look", "announce_waiting", "announce_baton", "read_baton", "queue", "compare", "forget_baton")
+FALLING_ASLEEP = (
+    "enter", "look", "announce_waiting", "announce_baton", "read_baton", "queue", "compare", "forget_baton", "look_after_baton"
+)
 # Where a wait has returned and only unlocking is left.
 RETURNING = ("announce_release", "unlink_mutex", "release", "wake_one", "released")
 
@@ -383,6 +409,10 @@ if __name__ == "__main__":
         report.holds(f"{roles}: at once, killed anywhere", at_once(roles, kills), kills)
     for roles, kills in [("wwo", 2), ("wto", 2), ("wta", 1)]:
         report.holds(f"{roles}: in time, killed anywhere", Condvar(roles), kills)
+    for roles in ["wwo", "wto"]:
+        report.holds(f"{roles}: in time, deaths that the kernel doesn't mark", Condvar(roles, marked=False), 1)
+    report.holds("wwo: in time, without futex_waitv", Condvar("wwo", blind=True), 1)
+    report.long("wwob: in time, deaths that the kernel doesn't mark", Condvar("wwob", marked=False), 1)
     for roles in ["wwwoo", "wwwa"]:
         report.long(f"{roles}: at once, whenever notified", at_once(roles), 0)
     for roles, kills in [("wwwob", 1), ("wwwwa", 1)]:
