@@ -6,6 +6,9 @@ list while another thread links it makes the first one's list lead into the othe
 A script is what a thread does: L0 locks lock 0, U0 unlocks it, P0 locks and unlocks a robust pthread mutex (a word of this
 thread's own that it links and announces as libc does: libc clears list_op_pending in the end, ours with it).
 
+Entries are taken off by the links here. In the source a record of the thread's own says where they are, which is the same
+as long as nobody scribbles.
+
 Variants, which must fail:
   pending_alone         a lock taken is covered by list_op_pending only, and linked when the next lock of ours is taken
   cleared_before_link   list_op_pending is cleared before the lock is on the list
@@ -58,30 +61,33 @@ class Linking(Program):
 
     def announce(self, world, me, k, lock):
         world.pending[me] = lock
-        return ("look", k, lock)
+        return ("look", k, lock, False)
 
-    def look(self, world, me, k, lock):
+    def look(self, world, me, k, lock, slept):
         word = owner, waiters, _ = world.words[lock]
         if owner is None:
-            return ("take", k, lock, word)
-        return sleep(lock, word, ("slept", k, lock), False) if waiters else ("announce_waiting", k, lock, word)
+            return ("take", k, lock, slept, word)
+        return self.sleep(k, lock, slept, word) if waiters else ("mark", k, lock, slept, word)
 
-    def take(self, world, me, k, lock, word):
+    def take(self, world, me, k, lock, slept, word):
         if world.words[lock] != word:
-            return ("look", k, lock)
-        world.words[lock] = (me, word[1], False)
+            return ("look", k, lock, slept)
+        world.words[lock] = (me, word[1] or slept, False)
         if self.variant == "pending_alone":
             return ("next_step", k + 1)
         return ("clear", k, lock, "link") if self.variant == "cleared_before_link" else ("link", k, lock)
 
-    def announce_waiting(self, world, me, k, lock, word):
+    def mark(self, world, me, k, lock, slept, word):
         if world.words[lock] != word:
-            return ("look", k, lock)
+            return ("look", k, lock, slept)
         word = world.words[lock] = (word[0], True, word[2])
-        return sleep(lock, word, ("slept", k, lock), False)
+        return self.sleep(k, lock, slept, word)
 
-    def slept(self, world, me, k, lock, how):
-        return ("look", k, lock)
+    def sleep(self, k, lock, slept, word):
+        return sleep(lock, word, ("slept", k, lock, slept), False)
+
+    def slept(self, world, me, k, lock, slept, how):
+        return ("look", k, lock, slept or how == "woken")
 
     def clear(self, world, me, k, lock, then):
         world.pending[me] = None
