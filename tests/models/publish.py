@@ -227,7 +227,6 @@ if __name__ == "__main__":
     report.holds("two that find what an earlier boot made", Publish("cc", earlier=True), 2)
     report.holds("three that find it, and two deaths", Publish("ccc", earlier=True), 2)
     report.long("three that make it, one with a time limit", Publish("ccct"), 1)
-    report.long("four that find what an earlier boot made", Publish("cccc", earlier=True), 1)
     report.fails("READY first, then the waking", Publish("cc", variant="ready_then_wake"), 1, "hang")
     report.fails("published unannounced", Publish("cc", variant="unannounced"), 1, "unmarked")
     report.fails("the header first", Publish("cc", variant="header_first"), 1, "used unfinished")
