@@ -34,10 +34,12 @@ READING = ("reading", "nested_look", "nested", "upgradable", "downgraded", "by_t
 
 
 class RwLock(Program):
-    def __init__(self, roles, slots=1, rounds=None, variant=None, slices=False, marked=True):
+    def __init__(self, roles, slots=1, rounds=None, variant=None, slices=False, marked=True, at_once=None):
         self.roles, self.slots, self.variant = roles, slots, variant
         self.rounds = rounds or (1,) * len(roles)
         self.slices, self.marked = slices, marked
+        # Whether who reads or writes tries it at once before; with more than two that is left to longer runs.
+        self.at_once = len(roles) < 3 if at_once is None else at_once
         self.threads, self.locks = len(roles), 1 + slots
         self.each = range(1, 1 + slots)
         self.phase = 1 + 2 * slots
@@ -57,9 +59,11 @@ class RwLock(Program):
     def begin(self, world, me, round):
         role = self.roles[me]
         if role in READERS:
-            return self.begin_reading(world, me, round)
+            return self.begin_reading(world, me, round) if self.at_once else ("read", round)
         if role in "uq":
             return ("gate", round, "hold", False)
+        if not self.at_once:
+            return ("gate", round, "write", False)
         # write_at_once looks at the slots first.
         if any(world.words[slot][0] is not None and not world.words[self.state(slot)] for slot in world.words[self.used]):
             return ("gate", round, "write", False)
@@ -626,16 +630,18 @@ class RwLock(Program):
 if __name__ == "__main__":
     report = Report()
     for roles, slots, kills in [
-        ("rw", 1, 2), ("rww", 1, 1), ("tvw", 1, 1), ("nw", 1, 2), ("yzr", 1, 1), ("uw", 1, 2), ("ur", 1, 2), ("uu", 1, 2),
+        ("rw", 1, 2), ("rww", 1, 1), ("tv", 1, 2), ("tw", 1, 2), ("rv", 1, 2), ("nw", 1, 2), ("yzr", 1, 1), ("uw", 1, 2), ("ur", 1, 2), ("uu", 1, 2),
         ("qr", 1, 1), ("dr", 1, 2), ("dw", 1, 2), ("er", 1, 1), ("ew", 1, 1), ("dt", 1, 1),
     ]:
         report.holds(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
     report.holds("rw, twice each", RwLock("rw", rounds=(2, 2)), 1)
     report.holds("rw: deaths that the kernel doesn't mark", RwLock("rw", slices=True, marked=False), 1)
     for roles, slots, kills in [
-        ("rrw", 1, 1), ("rrw", 2, 1), ("rrt", 1, 1), ("rww", 1, 2), ("rdw", 1, 1), ("urw", 1, 1), ("qrw", 1, 1), ("erw", 1, 1), ("tvw", 1, 2),
+        ("rrw", 1, 1), ("rrw", 2, 1), ("rrt", 1, 1), ("rww", 1, 2), ("rdw", 1, 1), ("urw", 1, 1), ("qrw", 1, 1), ("erw", 1, 1), ("tvw", 1, 1),
     ]:
         report.long(f"{roles}, {slots} slots, killed anywhere", RwLock(roles, slots), kills)
+    for roles in ["rrw", "rww"]:
+        report.long(f"{roles}, 1 slot, at once before", RwLock(roles, at_once=True), 1)
     report.holds("rw: without futex_waitv", RwLock("rw", variant="gate_only", slices=True), 1)
     report.holds("tz: deaths that the kernel doesn't mark", RwLock("tz", slices=True, marked=False), 1)
     report.holds("yv: the same", RwLock("yv", slices=True, marked=False), 1)
