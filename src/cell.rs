@@ -288,7 +288,7 @@ impl<T: ShmSafe> Place<T> {
         unsafe { self.attach_or_finish(None::<Zeroed>) }.map(|(cell, _)| cell)
     }
 
-    /// Finds the cell, or finishes it with `fill` where nobody else has.
+    /// Finds the cell, or finishes it with `fill` where nobody else has. The model is `tests/models/publish.py`.
     ///
     /// # Safety
     ///
