@@ -20,6 +20,9 @@ const LONG: Duration = Duration::from_secs(55);
 /// Long enough to fall asleep in, and short enough to let pass.
 pub const BRIEF: Duration = Duration::from_millis(400);
 
+/// How many the barriers have room for.
+pub const PLACES: u32 = 4;
+
 /// The parent's side. It never waits at the barrier.
 pub struct Stage {
     name: String,
@@ -37,6 +40,16 @@ impl Stage {
     pub fn actor(&self) -> Actor {
         let child = child::spawn(TEST, "actor", &[&self.name]);
         Actor { tid: child.peer.hear().parse().unwrap(), child }
+    }
+
+    /// One that looks for a free place from this one on.
+    pub fn actor_at(&self, place: u32) -> Actor {
+        loop {
+            let actor = self.actor();
+            if actor.tid % PLACES == place % PLACES {
+                return actor;
+            }
+        }
     }
 
     /// Whether who waits may wait on: others are still to come, and nobody has died waiting.
@@ -109,6 +122,12 @@ impl Actor {
         }
     }
 
+    /// Where it has the barrier.
+    pub fn address(&self) -> usize {
+        self.tell("address");
+        self.child.peer.hear().parse().unwrap()
+    }
+
     pub fn does(&self, command: &str) {
         self.tell(command);
         self.child.peer.expect("done");
@@ -173,6 +192,7 @@ fn act(barrier: &Barrier<4>, command: &str, peer: &Peer) {
             done.unwrap();
             return peer.say("done");
         }
+        "address" => return peer.say(&std::ptr::from_ref(barrier).addr().to_string()),
         "prepare" => {
             // What a thread does once is done elsewhere.
             Barrier::<1>::full().wait().unwrap();

@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
-use crate::actor::{BRIEF, End, Stage};
+use nix::unistd::gettid;
+
+use crate::actor::{BRIEF, End, PLACES, Stage};
 use crate::support::schedule::{self, is_asleep, sleeps};
-use crate::support::stepper::{Stepper, Stop};
+use crate::support::stepper::{Came, Stepper, Stop};
 
 /// The next attempt's number if the last one wasn't staged; a failure if none ever is.
 fn staged<R>(test: &str, mut attempt: impl FnMut() -> Option<R>) -> R {
@@ -91,6 +93,55 @@ fn a_waiter_that_was_to_break_the_round_is_killed_too() {
         assert_eq!(second.end(), End::Broken);
         met.then_some(())
     });
+}
+
+/// The last one dies in a place that looked, to somebody who is about to sleep, as it does after that death: another had
+/// died there before.
+#[test]
+fn the_last_one_is_killed_in_the_place_of_another_dead() {
+    let stage = Stage::new(2);
+    let place = gettid().as_raw() as u32 + 1; // the reset takes another
+    let [dead, last] = [(); 2].map(|()| stage.actor_at(place));
+    let waiter = stage.actor_at(place + 1);
+    dead.sleep_in("wait");
+    dead.kill();
+    stage.barrier.reset().unwrap();
+    let asleep_soon = waiter.step_through("step-wait");
+    while !asleep_soon.to_syscall().is_futex_wait() {}
+    let stepper = last.step_through("step-wait");
+    complete_half(&stage, &stepper);
+    stepper.kill();
+    last.kill();
+    assert_eq!(asleep_soon.run_to_end(), Came::ToTheEnd, "asleep though the round is over");
+    asleep_soon.detach();
+    assert_eq!(waiter.end(), End::Through);
+}
+
+/// The last one comes, ends the round and dies while somebody, who has slept before, is between two looks at its place.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_last_one_is_killed_while_somebody_looks_at_its_place() {
+    let stage = Stage::new(3);
+    let [waiter, third, last] = [0, 1, 2].map(|place| stage.actor_at(place));
+    let note = waiter.address() + 24 + 48 * (last.tid % PLACES) as usize + 40;
+    let asleep_soon = waiter.step_through("step-wait");
+    while !asleep_soon.to_syscall().is_futex_wait() {}
+    // It has said that it sleeps, and doesn't, as a place changes.
+    let stopped = third.step_through("step-wait");
+    while stage.barrier.waiting() != 2 {
+        assert_eq!(stopped.step(), Stop::Stepped);
+    }
+    assert!(matches!(asleep_soon.to_syscall(), Stop::Exit { result: ..0 }));
+    asleep_soon.run_to_access(note);
+    let stepper = last.step_through("step-wait");
+    complete_half(&stage, &stepper);
+    stepper.kill();
+    last.kill();
+    assert_eq!(asleep_soon.run_to_end(), Came::ToTheEnd, "asleep though the round is over");
+    asleep_soon.detach();
+    stopped.run_to_mark();
+    stopped.detach();
+    assert_eq!([waiter.end(), third.end()], [End::Through; 2]);
 }
 
 #[test]

@@ -32,6 +32,10 @@ pub fn mark() {
     nix::sys::signal::raise(Signal::SIGSTOP).unwrap();
 }
 
+/// In the debug control register: stops after reads and writes of 8 bytes.
+#[cfg(target_arch = "x86_64")]
+const DR7_ACCESS_OF_8: u64 = 1 | 0b11 << 16 | 0b10 << 18;
+
 pub struct Stepper {
     tid: Pid,
     of_one_thread: PhantomData<*const ()>,
@@ -239,15 +243,29 @@ impl Stepper {
     /// Has the processor stop the thread before the instruction at that address, or nowhere.
     #[cfg(target_arch = "x86_64")]
     fn set_breakpoint(&self, at: Option<u64>) {
+        self.set_debug_registers(at.unwrap_or(0), u64::from(at.is_some()));
+    }
+
+    /// An address, and what is to stop the thread there: local, and 0 in all other bits for the execution of one byte.
+    #[cfg(target_arch = "x86_64")]
+    fn set_debug_registers(&self, address: u64, control: u64) {
         let register = |number: usize| {
             let offset = std::mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>();
             std::ptr::without_provenance_mut(offset)
         };
-        if let Some(at) = at {
-            ptrace::write_user(self.tid, register(0), at as i64).unwrap();
+        if control != 0 {
+            ptrace::write_user(self.tid, register(0), address as i64).unwrap();
         }
-        // Local, of one byte, for execution.
-        ptrace::write_user(self.tid, register(7), i64::from(at.is_some())).unwrap();
+        ptrace::write_user(self.tid, register(7), control as i64).unwrap();
+    }
+
+    /// Lets the stopped thread run until it has just read or written the 8 bytes at this address of its memory.
+    #[cfg(target_arch = "x86_64")]
+    pub fn run_to_access(&self, address: usize) {
+        self.set_debug_registers(address as u64, DR7_ACCESS_OF_8);
+        ptrace::cont(self.tid, None).unwrap();
+        assert_eq!(self.stopped(), Stop::Stepped);
+        self.set_debug_registers(address as u64, 0);
     }
 
     /// Whether the next instruction may be a system call.

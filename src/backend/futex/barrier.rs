@@ -24,13 +24,16 @@
 //!    FUTEX_WAKE_OP that counts the gate up. If it dies in between, its slot changes.
 //! 2. A slot that is owned has W, so the kernel wakes somebody who sleeps on it when the owner dies. Who is woken through
 //!    a slot opens both doors, whatever it finds: it may not be the one whom the news are for. It owns a slot too.
-//! 3. Who sleeps has read the gate, then the state of its round, which is still on, then the slots, none of which told of
-//!    a death, and has set *asleep* in the state; the kernel has compared gate and slots since.
+//! 3. Who sleeps has read the gate, then the slots, none of which told of a death, and then the state of its round, which
+//!    was still on, with *asleep* set; the kernel has compared gate and slots since. Were the state read before the slots
+//!    only, somebody could come and end the round and die, and the slot be taken for one that has long been free.
 //! 4. A note is written before its owner is counted, and cleared only when the owner's round is over. A new owner of the
 //!    slot looks at the note first: nobody's death is overwritten while it matters.
 //! 5. Who was counted in a round learns how that ended: from the state, or, when a reset came since, from its note. A
 //!    reset writes on all notes up to its round before it begins another; who comes meanwhile helps, so a reset that is
 //!    killed is ended by others. Who wasn't counted begins anew.
+//! 6. Who takes a slot in which somebody died opens both doors before it arrives: its own death would make the slot what it
+//!    was before, and who is about to sleep wouldn't notice.
 //!
 //! # Memory orderings
 //!
@@ -57,7 +60,7 @@ use super::slot::{Attempt, Reach};
 use super::spin::Spin;
 use super::thread::{self, Thread};
 use crate::atomic::{AtomicU32, AtomicU64, Hint};
-use crate::backend::{Met, RawBarrier, Refused};
+use crate::backend::{Acquired, Met, RawBarrier, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::{Error, LockError, Result};
 use crate::sys::futex::{Change, Expected, WAIT_ANY_MAX, Wake};
@@ -246,7 +249,13 @@ impl<const N: usize> Rounds<N> {
         let mut ask_at = None;
         loop {
             for place in self.places[first..].iter().chain(&self.places[..first]) {
-                if let Attempt::Taken(held) = place.slot.attempt(me, reach, WAITERS)? {
+                if let Attempt::Taken(Acquired { held, owner_died }) = place.slot.attempt(me, reach, WAITERS)? {
+                    if owner_died {
+                        // Were this thread to die in it as well, the slot would be what it was (invariant 6).
+                        let number = self.state() & NUMBER;
+                        self.open(number);
+                        self.open(number + 1);
+                    }
                     return Ok(Mine { place, held, reach });
                 }
             }
@@ -340,7 +349,12 @@ impl<const N: usize> Rounds<N> {
                 }
                 continue;
             }
-            if state & ASLEEP == 0 && !self.change(state, state | ASLEEP) {
+            // The round is still on after the slots were looked at (invariant 3).
+            let is_on = match state & ASLEEP {
+                0 => self.change(state, state | ASLEEP),
+                _ => self.state() & (NUMBER | BROKEN) == number,
+            };
+            if !is_on {
                 continue;
             }
             spin.failed();

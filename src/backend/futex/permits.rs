@@ -45,7 +45,7 @@ use super::slot::{Attempt, Reach};
 use super::spin::Spin;
 use super::thread::{self, Thread};
 use crate::atomic::Hint;
-use crate::backend::{RawPermits, Refused};
+use crate::backend::{Acquired, RawPermits, Refused};
 use crate::deadline::{Deadline, Patience};
 use crate::error::Result;
 use crate::sys::futex::{Change, Expected, WAIT_ANY_MAX, Wake};
@@ -209,7 +209,7 @@ impl<const N: usize> Slots<N> {
         let mut slots = Self::order(me);
         while let Some(slot) = slots.next() {
             match self.slots[slot].attempt(me, reach, 0)? {
-                Attempt::Taken(held) => return Ok(Some(HeldPermit { held, slot: slot as u32 })),
+                Attempt::Taken(Acquired { held, .. }) => return Ok(Some(HeldPermit { held, slot: slot as u32 })),
                 Attempt::Busy => {}
                 Attempt::Changed => {
                     self.announce(me, reach);

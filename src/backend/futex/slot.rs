@@ -8,9 +8,9 @@
 use std::sync::atomic::Ordering;
 
 use super::held::Held;
-use super::robust::{ABOVE_EVERY_ID, Kind, RobustWord, WAITERS, owner};
+use super::robust::{ABOVE_EVERY_ID, Kind, OWNER_DIED, RobustWord, WAITERS, owner};
 use super::thread::Thread;
-use crate::backend::Refused;
+use crate::backend::{Acquired, Refused};
 use crate::error::Error;
 
 /// How a slot is used.
@@ -24,7 +24,7 @@ pub(super) enum Reach {
 
 /// What an attempt to take a slot came to.
 pub(super) enum Attempt {
-    Taken(Held),
+    Taken(Acquired<Held>),
     /// Somebody has it.
     Busy,
     /// It changed meanwhile.
@@ -65,7 +65,8 @@ impl RobustWord {
         if !self.try_take(me, word, with & WAITERS != 0) {
             return Ok(Attempt::Changed);
         }
-        Ok(Attempt::Taken(self.taken(me, reach == Reach::Namespace)))
+        let held = self.taken(me, reach == Reach::Namespace);
+        Ok(Attempt::Taken(Acquired { held, owner_died: word & OWNER_DIED != 0 }))
     }
 
     /// Gives the slot back and calls `then` with what its word was, while the slot is still announced. Does nothing in a
