@@ -4,6 +4,7 @@ pub(crate) mod barrier;
 pub(crate) mod condvar;
 pub(crate) mod event;
 pub(crate) mod held;
+mod learned;
 mod mutex;
 pub(crate) mod once;
 pub(crate) mod permits;
@@ -18,6 +19,7 @@ pub(crate) mod spin;
 pub(crate) mod thread;
 mod wait_any;
 mod watch;
+mod yielding;
 
 use crate::backend::Backend;
 

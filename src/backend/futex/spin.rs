@@ -12,12 +12,12 @@
 //! A waiter looks after 7 pauses, then after 8, 16 and so on, for as long as sleeping and being woken would cost. Less
 //! than that, and one process that sleeps sends the other to sleep: it takes so long to come back that the other has given
 //! up, and so to and fro. Each lock remembers how often in a row that was in vain. After a few times only one wait in some
-//! tries again for a moment, and one in many for as long as ever.
-
-use std::sync::atomic::Ordering;
+//! tries again for a moment, and one in many for as long as ever. Where spinning is over, it yields: [`yielding`](super::yielding).
 
 use parking_lot_core::SpinWait;
 
+use super::learned::{Learned, PAYS};
+use super::yielding::Yielding;
 use crate::atomic::Hint;
 
 /// Pauses before the first look: 1 + 2 + 4, three steps of [`SpinWait`].
@@ -30,28 +30,36 @@ const MOST: u32 = 1023;
 const LEAST: u32 = FIRST + 8 + 16 + 32 + 64;
 
 /// So many failures in a row are a sign that nobody runs meanwhile.
-const HOPELESS: u32 = 4;
+const HOPELESS: u16 = 4;
 
 /// One wait in so many tries again nevertheless.
-const RETRY: u32 = 32;
+const RETRY: u16 = 32;
 
 /// One wait in so many tries again for as long as it ever may.
-const RETRY_FOR_LONG: u32 = 512;
+const RETRY_FOR_LONG: u16 = 512;
+
+/// The same where yielding pays, which says that they share a processor.
+const RETRY_BESIDE_YIELDING: u16 = 4096;
 
 /// A waiter's spinning.
 pub(crate) struct Spin<'a> {
-    /// Failures in a row. A hint only: any value is harmless, and one that is lost between two writers isn't missed.
-    failures: &'a Hint,
+    learned: &'a Hint,
     wait: SpinWait,
     spent: u32,
     limit: u32,
+    yielding: Yielding,
 }
 
-/// The pauses that a wait is worth after so many failures in a row.
-fn limit(failures: u32) -> u32 {
+/// The pauses that a wait is worth after what was learned.
+fn limit(learned: Learned) -> u32 {
+    let failures = learned.spinning;
     if cfg!(loom) {
         0 // each look would be one more branch
-    } else if failures < HOPELESS || failures.is_multiple_of(RETRY_FOR_LONG) {
+    } else if failures < HOPELESS {
+        MOST
+    } else if learned.yielding == PAYS {
+        if failures.is_multiple_of(RETRY_BESIDE_YIELDING) { MOST } else { 0 }
+    } else if failures.is_multiple_of(RETRY_FOR_LONG) {
         MOST
     } else if failures.is_multiple_of(RETRY) {
         LEAST
@@ -61,18 +69,22 @@ fn limit(failures: u32) -> u32 {
 }
 
 impl<'a> Spin<'a> {
-    pub(crate) fn new(failures: &'a Hint) -> Spin<'a> {
-        Spin { failures, wait: SpinWait::new(), spent: 0, limit: limit(failures.load(Ordering::Relaxed)) }
+    pub(crate) fn new(hint: &'a Hint) -> Spin<'a> {
+        let learned = Learned::load(hint);
+        let yielding = Yielding::new(learned.yielding);
+        Spin { learned: hint, wait: SpinWait::new(), spent: 0, limit: limit(learned), yielding }
     }
 
     /// Pauses, unless it has been long enough.
     pub(crate) fn pause(&mut self) -> bool {
         if self.spent >= self.limit {
-            return false;
+            return self.yielding.pause();
         }
         if self.spent == 0 {
-            (0..3).for_each(|_| self.wait.spin_no_yield());
-            self.spent = FIRST;
+            while self.spent < FIRST {
+                self.wait.spin_no_yield();
+                self.spent = 2 * self.spent + 1;
+            }
         } else {
             self.wait.spin_no_yield();
             self.spent = 2 * self.spent + 1; // the steps double: 7, 15, 31, …
@@ -80,17 +92,24 @@ impl<'a> Spin<'a> {
         true
     }
 
-    /// The lock came free while spinning.
+    /// The lock came free meanwhile.
     pub(crate) fn paid(&self) {
-        if self.spent > 0 && self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
+        if self.yielding.was_tried() {
+            self.learn_failure(self.yielding.paid());
+        } else if self.spent > 0 {
+            Learned { spinning: 0, ..Learned::load(self.learned) }.store(self.learned);
         }
     }
 
     /// It didn't, and the waiter goes to sleep.
     pub(crate) fn failed(&self) {
+        self.learn_failure(self.yielding.failed());
+    }
+
+    /// Spinning has failed, and yielding is worth that.
+    fn learn_failure(&self, yielding: u16) {
         // From the top it goes on at the first number without hope.
-        let failures = self.failures.load(Ordering::Relaxed).checked_add(1).unwrap_or(HOPELESS);
-        self.failures.store(failures, Ordering::Relaxed);
+        let spinning = Learned::load(self.learned).spinning.checked_add(1).unwrap_or(HOPELESS);
+        Learned { spinning, yielding }.store(self.learned);
     }
 }
