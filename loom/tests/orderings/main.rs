@@ -60,6 +60,36 @@ for_both! {
         join([reader, writer]);
     }
 
+    a_mutex_hands_on_what_was_written_by_who_holds_others(b, ForTwoThreads) {
+        let it = Shared::new(b::Mutex::new(()));
+        let others = [Shared::new(b::Mutex::new(())), Shared::new(b::Mutex::new(()))];
+        let threads = others.map(|other| spawn(move || {
+            let _other = other.lock.lock().unwrap();
+            let _held = it.lock.lock().unwrap();
+            it.write();
+        }));
+        join(threads);
+        assert_eq!(it.read(), 2);
+    }
+
+    a_reader_and_a_writer_that_hold_other_locks_see_each_other(b, ForTwoThreads) {
+        let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
+        let [readers, writers] = [Shared::new(b::Mutex::new(())), Shared::new(b::Mutex::new(()))];
+        let reader = spawn(move || {
+            let _other = readers.lock.lock().unwrap();
+            (0..2).for_each(|_| {
+                let _held = it.lock.read().unwrap();
+                it.read();
+            });
+        });
+        let writer = spawn(move || {
+            let _other = writers.lock.lock().unwrap();
+            let _held = it.lock.write().unwrap();
+            it.write();
+        });
+        join([reader, writer]);
+    }
+
     two_writers_and_a_reader_see_each_other(b, ForThreeThreads) {
         let it = Shared::new(b::RwLock::<(), 1>::with_readers(()));
         let write = move || {

@@ -34,6 +34,8 @@ const fn second(file: &'static str, line: &'static str, to: &'static str, test: 
 
 const RW: &str = "a_reader_and_a_writer_see_each_other";
 const MUTEX: &str = "a_mutex_hands_on_what_was_written";
+const RW_BESIDE: &str = "a_reader_and_a_writer_that_hold_other_locks_see_each_other";
+const MUTEX_BESIDE: &str = "a_mutex_hands_on_what_was_written_by_who_holds_others";
 const SEMAPHORE: &str = "a_semaphore_hands_on_what_was_written";
 const EVENT: &str = "an_event_hands_on_what_was_written";
 const ONCE: &str = "who_waits_sees_what_another_does_once";
@@ -48,6 +50,12 @@ const FUTEX: &[Case] = &[
     case("futex/rwlock.rs", "if self.gate.word().compare_exchange(0, mine as u32", "Acquire", RW),
     case("futex/rwlock/reader.rs", "fence(Ordering::SeqCst); // claimed", "Relaxed", RW),
     case("futex/rwlock/gate.rs", "fence(Ordering::SeqCst); // closed", "Relaxed", RW),
+    // The same of threads that hold other locks.
+    case("futex/rwlock.rs", "if slot.word.word().compare_exchange(0, me.tid()", "Acquire", RW_BESIDE),
+    case("futex/rwlock.rs", "let is_open = self.gate.word().load(", "Acquire", RW_BESIDE),
+    case("futex/rwlock.rs", "if self.gate.word().compare_exchange(0, me.tid()", "Acquire", RW_BESIDE),
+    case("futex/robust.rs", "if self.word.compare_exchange(0, me.tid()", "Relaxed", MUTEX_BESIDE),
+    case("futex/robust.rs", "if self.word.compare_exchange(me.tid(), 0", "Relaxed", MUTEX_BESIDE),
     // What readers and writers leave to each other.
     case("futex/rwlock.rs", "slot.word.word().compare_exchange(tid, 0", "Relaxed", RW),
     case("futex/rwlock.rs", "self.gate.word().compare_exchange(tid, 0", "Relaxed", RW),

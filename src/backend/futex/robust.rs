@@ -235,7 +235,7 @@ impl RobustWord {
             // All that is needed is looked up first: what comes between the two locked instructions of a lock and its
             // unlock is paid in full, and beyond each of them the compiler would look things up again.
             let settled = self.settled.load(Ordering::Relaxed);
-            let alone = me.alone()?;
+            let Some(alone) = me.alone() else { return self.acquire_beside_others(me) };
             if settled != me.namespace() {
                 return if settled == 0 { self.acquire_unsettled_at_once(me) } else { None };
             }
@@ -277,28 +277,27 @@ impl RobustWord {
     /// Takes the word, waiting as long as `patience` says.
     #[cold]
     pub(crate) fn acquire(&self, patience: Patience) -> Result<Acquired<Held>, Refused> {
-        thread::with(|me| match self.acquire_beside_others(me) {
-            Some(held) => Ok(Acquired { held, owner_died: false }),
-            None => self.acquire_contended(me, patience, Kind::Lock),
-        })
+        thread::with(|me| self.acquire_contended(me, patience, Kind::Lock))
     }
 
-    /// Takes the word if it is free and nothing else is to be done, for a thread that holds other locks.
+    /// The same as [`acquire_at_once`](RobustWord::acquire_at_once), for a thread that holds other locks.
+    #[inline(never)]
     fn acquire_beside_others(&self, me: &Thread) -> Option<Held> {
         let settled = self.settled.load(Ordering::Relaxed);
         if settled == 0 {
             return self.acquire_unsettled_at_once(me);
         }
-        let ready = me.is_fresh() && settled == me.namespace() && me.has_room();
-        if !ready || self.has_stamp_of_an_earlier(me) || me.has(self) {
+        let beside = me.beside()?;
+        if settled != me.namespace() || self.has_stamp_of_an_earlier(me) || beside.has(self) {
             return None;
         }
-        me.set_pending(self);
+        beside.set_pending(self);
         if self.word.compare_exchange(0, me.tid(), Ordering::Acquire, Ordering::Relaxed).is_err() {
-            me.clear_pending();
+            beside.clear_pending();
             return None;
         }
-        Some(self.taken(me, true))
+        self.set_stamp(me.stamp());
+        Some(beside.link(self))
     }
 
     /// What a thread does when the word has become its own.
@@ -483,9 +482,23 @@ impl RobustWord {
     }
 
     /// Gives back a word that isn't simply the only one on this thread's list.
-    #[cold]
     #[inline(never)]
     fn release_elsewhere(&self, held: Held) {
+        thread::with(|me| {
+            if !me.is_holder(held) || !held.is_linked() || !me.unlink_beside(self) {
+                return self.release_anywhere(held);
+            }
+            if self.word.compare_exchange(me.tid(), 0, Ordering::Release, Ordering::Relaxed).is_err() {
+                return self.release_contended(held);
+            }
+            me.clear_pending();
+        });
+    }
+
+    /// The same, wherever it stands on the list, if it does.
+    #[cold]
+    #[inline(never)]
+    fn release_anywhere(&self, held: Held) {
         thread::with(|me| {
             if !me.is_holder(held) {
                 return;

@@ -70,6 +70,7 @@ mod gate;
 mod reader;
 mod visit;
 
+use std::ops::Range;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::held::Held;
@@ -228,6 +229,58 @@ impl<const READERS: usize> RwLock<READERS> {
         Some(held)
     }
 
+    /// The same as [`read_at_once`](RawRwLock::read_at_once), for a thread that holds other locks and doesn't read here.
+    #[inline(never)]
+    fn read_beside_others(&self, me: &Thread) -> Option<Shared> {
+        let beside = me.beside()?;
+        let at = me.slot() as usize % READERS;
+        let slot = &self.slots[at];
+        let is_own = slot.word.stamp() == me.stamp() && self.gate.namespace() == me.namespace();
+        if !is_own || self.gate.word().load(Ordering::Relaxed) != 0 || beside.has_within(&self.entries()) {
+            return None;
+        }
+        beside.set_pending(&slot.word);
+        if slot.word.word().compare_exchange(0, me.tid(), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            beside.clear_pending();
+            return None;
+        }
+        let is_open = self.gate.word().load(Ordering::SeqCst) == 0;
+        if !is_open {
+            self.step_out(slot);
+            return None;
+        }
+        Some(Shared::new(beside.link(&slot.word), at as u32))
+    }
+
+    /// The same as [`write_at_once`](RawRwLock::write_at_once), for a thread that holds other locks and not this one.
+    #[inline(never)]
+    fn write_beside_others(&self, me: &Thread) -> Option<Held> {
+        let beside = me.beside()?;
+        let is_usable = self.gate.namespace() == me.namespace() && !self.gate.has_stamp_of_an_earlier(me);
+        if !is_usable || beside.has(&self.gate) || beside.has_within(&self.entries()) {
+            return None;
+        }
+        beside.set_pending(&self.gate);
+        if self.gate.word().compare_exchange(0, me.tid(), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            beside.clear_pending();
+            return None;
+        }
+        self.gate.set_stamp(me.stamp());
+        let held = beside.link(&self.gate);
+        if !self.is_drained() {
+            self.unlock_gate(held);
+            return None;
+        }
+        self.begin_writing();
+        Some(held)
+    }
+
+    /// Where the entries of the slots are, each of which has its place on a thread's list.
+    fn entries(&self) -> Range<usize> {
+        let start = self.slots.as_ptr().addr();
+        start..start + size_of_val(&self.slots)
+    }
+
     /// Whether the gate's last owner died with the data and nobody was told.
     fn died_writing(&self) -> bool {
         let gate = self.gate.word().load(Ordering::Acquire);
@@ -265,7 +318,7 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
     fn read_at_once(&self) -> Option<Shared> {
         thread::with(|me| {
             let settled = self.gate.namespace();
-            let alone = me.alone()?;
+            let Some(alone) = me.alone() else { return self.read_beside_others(me) };
             if settled != me.namespace() {
                 return if settled == 0 { self.read_unsettled_at_once(me) } else { None };
             }
@@ -318,7 +371,7 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
     fn write_at_once(&self) -> Option<Held> {
         thread::with(|me| {
             let settled = self.gate.namespace();
-            let alone = me.alone()?;
+            let Some(alone) = me.alone() else { return self.write_beside_others(me) };
             if settled != me.namespace() {
                 return if settled == 0 { self.write_unsettled_at_once(me) } else { None };
             }

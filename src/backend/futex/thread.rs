@@ -35,6 +35,7 @@
 //! The model of the list is `tests/models/linking.py`.
 
 mod alone;
+mod beside;
 mod foreign;
 mod known;
 mod libcs;

@@ -67,9 +67,9 @@ impl<const READERS: usize> RwLock<READERS> {
     /// The slot in which this thread reads already. The record is asked first, whatever `settled` says (invariant 10).
     pub(super) fn own_slot(&self, visit: Visit<'_>) -> Option<Own> {
         let me = visit.me;
-        let start = self.slots.as_ptr().addr();
-        if let Some((place, entry)) = me.entry_within(&(start..start + size_of_val(&self.slots))) {
-            return Some(Own::Listed { place, slot: (entry - LINK_AT - start) / size_of::<Slot>() });
+        let entries = self.entries();
+        if let Some((place, entry)) = me.entry_within(&entries) {
+            return Some(Own::Listed { place, slot: (entry - LINK_AT - entries.start) / size_of::<Slot>() });
         }
         let is_own = |slot: &usize| self.slots[*slot].word.owner() == Some(me.tid());
         match visit.kind() {
