@@ -267,8 +267,7 @@ impl<const READERS: usize> RwLock<READERS> {
         }
         self.gate.set_stamp(me.stamp());
         let held = beside.link(&self.gate);
-        if !self.is_drained() {
-            self.unlock_gate(held);
+        if !self.is_drained() && !self.is_soon_drained(held) {
             return None;
         }
         self.begin_writing();
@@ -375,9 +374,6 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
             if settled != me.namespace() {
                 return if settled == 0 { self.write_unsettled_at_once(me) } else { None };
             }
-            if !self.is_drained() {
-                return None;
-            }
             let mine = me.stamp();
             if self.gate.stamp() != mine && self.gate.stamp() as u32 == mine as u32 {
                 return None;
@@ -389,8 +385,7 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
             }
             self.gate.set_stamp(mine);
             alone.link(&self.gate);
-            if !self.is_drained() {
-                self.unlock_gate(alone.held());
+            if !self.is_drained() && !self.is_soon_drained(alone.held()) {
                 return None;
             }
             self.begin_writing();

@@ -46,6 +46,7 @@ pub(crate) struct Spin<'a> {
     learned: &'a Hint,
     wait: SpinWait,
     spent: u32,
+    first: u32,
     limit: u32,
     yielding: Yielding,
 }
@@ -72,16 +73,27 @@ impl<'a> Spin<'a> {
     pub(crate) fn new(hint: &'a Hint) -> Spin<'a> {
         let learned = Learned::load(hint);
         let yielding = Yielding::new(learned.yielding);
-        Spin { learned: hint, wait: SpinWait::new(), spent: 0, limit: limit(learned), yielding }
+        Spin { learned: hint, wait: SpinWait::new(), spent: 0, first: FIRST, limit: limit(learned), yielding }
+    }
+
+    /// Looks after so many pauses first: one less than a power of two.
+    pub(super) fn first_after(self, pauses: u32) -> Spin<'a> {
+        Spin { first: pauses, ..self }
     }
 
     /// Pauses, unless it has been long enough.
+    #[inline]
     pub(crate) fn pause(&mut self) -> bool {
+        self.pause_awake() || self.yielding.pause()
+    }
+
+    /// The same without yielding.
+    pub(super) fn pause_awake(&mut self) -> bool {
         if self.spent >= self.limit {
-            return self.yielding.pause();
+            return false;
         }
         if self.spent == 0 {
-            while self.spent < FIRST {
+            while self.spent < self.first {
                 self.wait.spin_no_yield();
                 self.spent = 2 * self.spent + 1;
             }

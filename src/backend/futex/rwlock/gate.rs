@@ -15,6 +15,9 @@ use crate::deadline::{Deadline, Patience};
 use crate::error::Error;
 use crate::sys::futex::{self, Wake};
 
+/// How often a writer looks whether the readers are out before it makes ready to sleep: 31 pauses, a microsecond.
+const SOON: u32 = 5;
+
 impl<const READERS: usize> RwLock<READERS> {
     /// Takes the lock for writing, in a thread whose state may be stale.
     pub(super) fn write_contended(&self, me: &Thread, patience: Patience, died: &dyn Fn()) -> Result<Held, Refused> {
@@ -71,9 +74,27 @@ impl<const READERS: usize> RwLock<READERS> {
         self.used(self.used.load(Ordering::SeqCst)).try_for_each(|at| self.drain_slot(visit, &self.slots[at], patience))
     }
 
+    /// Waits for a moment until no reader is inside; otherwise gives the gate back. It is this thread's and closed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn is_soon_drained(&self, gate: Held) -> bool {
+        let mut spin = self.gate.spin().first_after(1);
+        for _ in 0..SOON {
+            if !spin.pause_awake() {
+                break;
+            }
+            if self.is_drained() {
+                spin.paid();
+                return true;
+            }
+        }
+        self.unlock_gate(gate);
+        false
+    }
+
     fn drain_slot(&self, visit: Visit<'_>, slot: &Slot, patience: Patience) -> Result<(), Refused> {
         let (me, kind) = (visit.me, visit.kind());
-        let mut spin = self.gate.spin();
+        let mut spin = self.gate.spin().first_after(1);
         loop {
             let word = slot.word.word().load(Ordering::SeqCst);
             if owner(word) == 0 || slot.state.load(Ordering::SeqCst) == WAITING {
@@ -118,7 +139,7 @@ impl<const READERS: usize> RwLock<READERS> {
                 Ok(_) => {}
                 Err(errno) => return Err(Refused::Failed(cannot_sleep(errno))),
             }
-            spin = self.gate.spin();
+            spin = self.gate.spin().first_after(1);
         }
     }
 

@@ -10,10 +10,14 @@ use crate::backend::futex::held::Held;
 use crate::backend::futex::relay::sleep_on_any;
 use crate::backend::futex::robust::{ABOVE_EVERY_ID, Kind, OWNER_DIED, SLICE, WAITERS, cannot_sleep, owner};
 use crate::backend::futex::thread::{self, Thread};
-use crate::backend::{MOST_GUARDS, Refused, TOO_MANY_GUARDS};
+use crate::backend::{MOST_GUARDS, RawRwLock, Refused, TOO_MANY_GUARDS};
 use crate::deadline::{Deadline, Patience};
 use crate::sys::futex::{self, Expected, WAIT_ANY_MAX, Wake};
 use crate::sys::robust_list::LINK_AT;
+
+/// Pauses of a reader at a closed gate before it looks again, nearly two microseconds. Short writes come close together then,
+/// while their processor has the lock's cache lines; where two processes read and write, that doubles what both get done.
+const ASIDE: u32 = 63;
 
 /// How a reader with a slot fared at the gate.
 enum AtGate {
@@ -51,6 +55,14 @@ impl<const READERS: usize> RwLock<READERS> {
         {
             return Err(patience.refuse_own());
         }
+        let is_closed = owner(gate) != 0 && self.phase.load(Ordering::Relaxed) != OPEN;
+        if is_closed
+            && !matches!(patience, Patience::None)
+            && self.stand_aside()
+            && let Some(shared) = self.read_at_once()
+        {
+            return Ok(shared);
+        }
         visit.reserve().map_err(Refused::Failed)?;
         if self.gate.owner_died() {
             self.repair(me, died);
@@ -62,6 +74,16 @@ impl<const READERS: usize> RwLock<READERS> {
                 AtGate::Crowded => self.wait_outside(visit, patience, died)?,
             }
         }
+    }
+
+    /// Leaves a writer alone for a moment, without a slot that it would have to look at. Says whether the gate came free.
+    fn stand_aside(&self) -> bool {
+        let mut spin = self.gate.spin().first_after(ASIDE);
+        let came_free = spin.pause_awake() && self.gate.word().load(Ordering::Relaxed) == 0;
+        if came_free {
+            spin.paid();
+        }
+        came_free
     }
 
     /// The slot in which this thread reads already. The record is asked first, whatever `settled` says (invariant 10).
@@ -210,7 +232,7 @@ impl<const READERS: usize> RwLock<READERS> {
         died: &dyn Fn(),
     ) -> Result<Waited, Refused> {
         let word = self.gate.word();
-        let mut spin = self.gate.spin();
+        let mut spin = self.gate.spin().first_after(ASIDE);
         visit.set_pending(&self.gate); // woken and killed, the kernel wakes another
         loop {
             let gate = word.load(Ordering::SeqCst);
