@@ -40,7 +40,7 @@ impl Thread {
     pub(crate) fn unlink_beside(&self, lock: &RobustWord) -> bool {
         let head = self.head();
         let newest = 1 + self.more.get() as usize;
-        if newest < 2 || newest > FEW || head.next.get() != lock.entry() {
+        if !(2..=FEW).contains(&newest) || head.next.get() != lock.entry() {
             return false;
         }
         let below = self.few[newest - 1].entry();
