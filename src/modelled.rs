@@ -11,7 +11,7 @@
 //!
 //! # Whether it would notice
 //!
-//! `PSHARED_WEAKEN=src/backend/futex/rwlock.rs:217:Relaxed` makes the access or fence in that line weaker than it says there. Of
+//! `PSHARED_WEAKEN=src/backend/futex/rwlock.rs:209:Relaxed` makes the access or fence in that line weaker than it says there. Of
 //! a compare-exchange that is the ordering of its success.
 //!
 //! # What loom can't see

@@ -129,7 +129,8 @@ impl<T: ?Sized, B: Backend, const READERS: usize> RwLock<T, B, READERS> {
     ///
     /// # Errors
     ///
-    /// As [`read`](RwLock::read), and [`WouldBlock`](LockError::WouldBlock) if not; also if this thread writes.
+    /// As [`read`](RwLock::read), and [`WouldBlock`](LockError::WouldBlock) if not; also if this thread writes, and in the
+    /// moment in which somebody else tries to get it for writing, if in vain.
     #[inline(always)]
     pub fn try_read(&self) -> LockResult<Read<'_, T, B, READERS>> {
         self.read_with(|| Patience::None)
@@ -173,7 +174,7 @@ impl<T: ?Sized, B: Backend, const READERS: usize> RwLock<T, B, READERS> {
     /// As [`write`](RwLock::write), and [`WouldBlock`](LockError::WouldBlock) if somebody has it, this thread included.
     #[inline(always)]
     pub fn try_write(&self) -> LockResult<Write<'_, T, B, READERS>> {
-        self.write_with(|| Patience::None)
+        self.write_from(self.raw.try_write_at_once(), || Patience::None)
     }
 
     /// Takes the lock for writing, waiting for at most `timeout`, as [`try_read_for`](RwLock::try_read_for) does.
@@ -233,7 +234,16 @@ impl<T: ?Sized, B: Backend, const READERS: usize> RwLock<T, B, READERS> {
 
     #[inline(always)]
     fn write_with(&self, patience: impl FnOnce() -> Patience) -> LockResult<Write<'_, T, B, READERS>> {
-        let held = match self.raw.write_at_once() {
+        self.write_from(self.raw.write_at_once(), patience)
+    }
+
+    #[inline(always)]
+    fn write_from(
+        &self,
+        held: Option<<B::RwLock<READERS> as RawRwLock>::Exclusive>,
+        patience: impl FnOnce() -> Patience,
+    ) -> LockResult<Write<'_, T, B, READERS>> {
+        let held = match held {
             Some(held) => held,
             None => self.write_contended(patience())?,
         };

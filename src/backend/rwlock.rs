@@ -49,6 +49,12 @@ pub unsafe trait RawRwLock: Send + Sync + Sized + 'static {
     /// Takes the lock for writing if nothing else is to be done, as [`read_at_once`](RawRwLock::read_at_once).
     fn write_at_once(&self) -> Option<Self::Exclusive>;
 
+    /// The same for who doesn't wait otherwise either, and keeps nobody out by trying in vain where that can be helped.
+    #[inline(always)]
+    fn try_write_at_once(&self) -> Option<Self::Exclusive> {
+        self.write_at_once()
+    }
+
     /// Takes the lock for writing.
     fn write(&self, patience: Patience, died: &dyn Fn()) -> Result<Self::Exclusive, Refused>;
 

@@ -517,7 +517,9 @@ class RwLock(Program):
         if world.words[self.state(slot)]:
             return ("drain", round, at_once, used, slot + 1)
         if at_once:
-            return ("quieten", round, ("gate", round, "write", False))
+            # It looks a few times before it gives the gate back and goes the long way.
+            again = (world.copy(), ("drain_begin", round, True))
+            return [again, (world, ("quieten", round, ("gate", round, "write", False)))]
         again, leave = ("drain_look", round, at_once, used, slot), ("quieten", round, ("end", round))
         if self.roles[me] == "q":
             return ("open", round, leave)

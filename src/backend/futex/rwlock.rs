@@ -25,8 +25,9 @@
 //! | owned | WAITING | its owner waits at the gate: no reader yet |
 //!
 //! How often a slot's owner reads beyond the first time is counted in its own memory, beside the record of the slot
-//! ([`thread`]); where `settled` is 0 there is no record, and the slot's `nested` counts. A bit of `used` says that the slot of that number (or another
-//! that shares the bit) was ever claimed: may be set with nobody there, never clear with somebody there.
+//! ([`thread`]); where `settled` is 0 there is no record, and the slot's `nested` counts. A bit of `used` says that the slot
+//! of that number (or another that shares the bit) was ever claimed: may be set with nobody there, never clear with somebody
+//! there.
 //!
 //! # Invariants
 //!
@@ -391,6 +392,11 @@ unsafe impl<const READERS: usize> RawRwLock for RwLock<READERS> {
             self.begin_writing();
             Some(alone.held())
         })
+    }
+
+    #[inline(always)]
+    fn try_write_at_once(&self) -> Option<Held> {
+        if self.is_drained() { self.write_at_once() } else { None }
     }
 
     #[cold]

@@ -12,7 +12,8 @@
 //! A waiter looks after 7 pauses, then after 8, 16 and so on, for as long as sleeping and being woken would cost. Less
 //! than that, and one process that sleeps sends the other to sleep: it takes so long to come back that the other has given
 //! up, and so to and fro. Each lock remembers how often in a row that was in vain. After a few times only one wait in some
-//! tries again for a moment, and one in many for as long as ever. Where spinning is over, it yields: [`yielding`](super::yielding).
+//! tries again for a moment, and one in many for as long as ever. Where spinning is over, it yields:
+//! [`yielding`](super::yielding).
 
 use parking_lot_core::SpinWait;
 

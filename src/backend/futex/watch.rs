@@ -3,7 +3,8 @@
 //! Unlike a lock's waiter ([`Spin`](super::spin::Spin)) who watches takes nothing from anybody by looking, so he looks after
 //! each pause. Two who hand something to and fro settle in one of two ways: both watch, for tens of nanoseconds, or both
 //! sleep, and then a watch pays only if it lasts as long as a sleeper takes to come. So a long watch is tried first, after
-//! failures ever more seldom, and always after a success; where only one of them can run at a time it dies out, and they yield ([`yielding`](super::yielding)).
+//! failures ever more seldom, and always after a success; where only one of them can run at a time it dies out, and they
+//! yield ([`yielding`](super::yielding)).
 
 use super::learned::{Learned, PAYS};
 use super::yielding::Yielding;

@@ -97,7 +97,7 @@ impl Yielding {
     /// What is to be remembered if it didn't.
     pub(super) fn failed(&self) -> u16 {
         match self.failures {
-            failures if !self.tried && failures < FEW => failures,
+            failures if !self.tried && (failures < FEW || failures == PAYS) => failures,
             PAYS => 1,
             failures if failures >= 2 * MANY - 1 => MANY,
             failures => failures + 1,

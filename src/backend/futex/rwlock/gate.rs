@@ -119,7 +119,8 @@ impl<const READERS: usize> RwLock<READERS> {
                 Patience::None if ask() => continue,
                 Patience::None => return Err(Refused::WouldBlock),
             };
-            if spin.pause() {
+            // Awake, for nobody gets in meanwhile: yielding might take as long as somebody else computes.
+            if spin.pause_awake() {
                 continue;
             }
             if deadline.is_some_and(Deadline::has_passed) {

@@ -48,10 +48,10 @@ impl Thread {
             return false;
         }
         head.pending.set(lock.entry());
+        self.more.set(newest as u32 - 2); // first, lest a signal handler's unlock puts the lock back in front
         compiler_fence(Ordering::SeqCst);
         head.next.set(below);
         compiler_fence(Ordering::SeqCst);
-        self.more.set(newest as u32 - 2);
         true
     }
 }
