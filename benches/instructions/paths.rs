@@ -70,11 +70,20 @@ fn less_used<B: Backend>() -> Vec<Path<B>> {
             repeat(s, n, |s| drop(s.mutex.lock().unwrap()));
         }),
         ("reentrant mutex lock, unlock", |s, n| repeat(s, n, |s| drop(s.reentrant.lock().unwrap()))),
+        ("reentrant mutex try_lock, unlock", |s, n| repeat(s, n, |s| drop(s.reentrant.try_lock().unwrap()))),
         ("reentrant mutex lock, unlock again", |s, n| {
             let _outer = s.reentrant.lock().unwrap();
             repeat(s, n, |s| drop(s.reentrant.lock().unwrap()));
         }),
         ("rwlock read, unlock", |s, n| repeat(s, n, |s| drop(s.rwlock.read().unwrap()))),
+        ("rwlock read, unlock with a mutex in hand", |s, n| {
+            let _other = s.second.lock().unwrap();
+            repeat(s, n, |s| drop(s.rwlock.read().unwrap()));
+        }),
+        ("rwlock write, unlock with a mutex in hand", |s, n| {
+            let _other = s.second.lock().unwrap();
+            repeat(s, n, |s| drop(s.rwlock.write().unwrap()));
+        }),
         ("rwlock try_read, unlock", |s, n| repeat(s, n, |s| drop(s.rwlock.try_read().unwrap()))),
         ("rwlock try_read_for, unlock", |s, n| repeat(s, n, |s| drop(s.rwlock.try_read_for(LONG).unwrap()))),
         ("rwlock read, unlock again", |s, n| {
