@@ -14,7 +14,7 @@ const FAINT: RGBColor = RGBColor(0xd8, 0xde, 0xe4);
 const UNCONTENDED: RGBColor = RGBColor(0x54, 0x9b, 0xd6);
 const CONTENDED: RGBColor = RGBColor(0xd9, 0x7a, 0x2b);
 
-pub const TITLE: &str = "2 processes, one mutex: ns per lock + unlock (log scale, less is better)";
+pub const TITLE: &str = "one mutex, alone and between 2 processes: ns per lock + unlock (log scale, less is better)";
 
 /// The subjects of README's chart, from above.
 const SUBJECTS: [&str; 4] = ["pshared::Mutex", "pthread_mutex_t", "pthread_mutex_t, robust", "flock"];

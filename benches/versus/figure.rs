@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::subjects::{FLOOR, THREADS};
+
 /// One number: a cell of a table, an entry of `versus.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -14,6 +16,36 @@ pub struct Figure {
     pub better: Better,
     pub min: f64,
     pub max: f64,
+}
+
+impl Figure {
+    /// How many times as good it is as `other`, which is of the same scenario.
+    pub fn lead(&self, other: &Figure) -> f64 {
+        match self.better {
+            Better::Lower => other.value / self.value,
+            Better::Higher => self.value / other.value,
+        }
+    }
+
+    /// Whether it is ours.
+    pub fn is_ours(&self) -> bool {
+        is_ours(&self.subject)
+    }
+
+    /// Whether it is of something else that is between processes and does its work.
+    pub fn is_of_peer(&self) -> bool {
+        !self.is_ours() && !self.subject.starts_with(FLOOR) && !self.subject.starts_with(THREADS)
+    }
+}
+
+/// Whether `subject` is ours.
+pub fn is_ours(subject: &str) -> bool {
+    subject.starts_with("pshared")
+}
+
+/// The best one of `peers`.
+pub fn best<'a>(peers: &[&'a Figure]) -> Option<&'a Figure> {
+    peers.iter().copied().max_by(|a, b| a.lead(b).total_cmp(&1.0))
 }
 
 /// Which of two figures is the better one.

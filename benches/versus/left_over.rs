@@ -1,4 +1,4 @@
-//! What a run that was interrupted has left behind: shared memory, and what System V keeps until somebody removes it, which
+//! What a run that was interrupted has left behind: shared memory, files in the temporary directory, and what System V keeps until somebody removes it, which
 //! is therefore noted in a name beside the memory.
 
 use std::fs;
@@ -59,7 +59,14 @@ impl Kept {
 
 /// Removes what runs have left behind that have ended.
 pub fn sweep() {
-    for entry in fs::read_dir(FOLDER).into_iter().flatten().flatten() {
+    sweep_folder(Path::new(FOLDER));
+    sweep_folder(&std::env::temp_dir());
+    // The sets of locks whose memory is gone now, and of nobody else who lives.
+    let _ = pshared::sysv::sweep();
+}
+
+fn sweep_folder(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let ours = name.to_str().and_then(|name| name.strip_prefix(NAME)).and_then(|rest| rest.split_once('-'));
         let Some((process, what)) = ours.and_then(|(process, what)| Some((process.parse().ok()?, what))) else {
@@ -73,6 +80,4 @@ pub fn sweep() {
             None => _ = fs::remove_file(entry.path()), // fails if it is somebody else's
         }
     }
-    // The sets of locks whose memory is gone now, and of nobody else who lives.
-    let _ = pshared::sysv::sweep();
 }

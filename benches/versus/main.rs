@@ -27,7 +27,7 @@ use run::{Effort, Run, Scenario};
 struct Args {
     /// The scenarios whose name has one of these words; all, if there is none.
     scenarios: Vec<String>,
-    /// A first idea, in a tenth of the time.
+    /// A first idea, in a third of the time.
     #[arg(long)]
     quick: bool,
     /// Do everything once, which measures nothing.
@@ -49,7 +49,6 @@ fn main() -> ExitCode {
     if team::play_role(all.iter().flat_map(|scenario| (scenario.roles)())) {
         return ExitCode::SUCCESS;
     }
-    left_over::sweep();
     let args = Args::parse();
     let is_wanted = |scenario: &&Scenario| {
         args.scenarios.is_empty() || args.scenarios.iter().any(|word| scenario.name.contains(word.as_str()))
@@ -68,6 +67,7 @@ fn main() -> ExitCode {
         (false, true) => Effort::Quick,
         (false, false) => Effort::Full,
     };
+    left_over::sweep();
     let mut run = Run::new(effort);
     wanted.iter().for_each(|scenario| (scenario.measure)(&mut run));
     match report(&run, effort, args.readme) {
@@ -80,14 +80,20 @@ fn main() -> ExitCode {
 }
 
 fn report(run: &Run, effort: Effort, into_readme: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("versus");
+    let name = if effort == Effort::Test { "versus-test" } else { "versus" };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(name);
     std::fs::create_dir_all(&folder)?;
+    // Charts that this run has no figures for would be another run's.
+    let [chart, transfer_chart] = ["versus-chart.svg", "transfer-chart.svg"].map(|name| folder.join(name));
+    for chart in [&chart, &transfer_chart] {
+        let _ = std::fs::remove_file(chart); // fails where there is none
+    }
     let figures: Vec<_> = run.tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.figures).collect();
     std::fs::write(folder.join("versus.json"), serde_json::to_string_pretty(&figures)?)?;
     let text = readme::all_tables(&run.tables);
     std::fs::write(folder.join("versus.md"), &text)?;
-    chart::draw(&figures, &folder.join("versus-chart.svg"))?;
-    transfer::chart::draw(&figures, &folder.join("transfer-chart.svg"))?;
+    chart::draw(&figures, &chart)?;
+    transfer::chart::draw(&figures, &transfer_chart)?;
     if effort == Effort::Test {
         println!("{} scenarios ran, which measures nothing", run.tables.len());
         return Ok(());

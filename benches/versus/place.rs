@@ -1,31 +1,46 @@
 //! Shared memory for those that don't bring their own, and names that go when the one who made them is done.
 
+use std::ffi::c_void;
+use std::fs::File;
 use std::marker::PhantomData;
+use std::num::NonZero;
 use std::ops::Deref;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use pshared::region::{Mapping, Posix, Region};
+use nix::fcntl::OFlag;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap, shm_open, shm_unlink};
+use nix::sys::stat::Mode;
 
 use crate::subjects::Subject;
 
-/// A `T` at the beginning of shared memory. It isn't dropped.
+/// A `T` at the beginning of shared memory, which is had as one has it without this crate: `shm_open`, `ftruncate`, `mmap`.
+/// It isn't dropped.
 pub struct Placed<T> {
-    memory: Mapping,
+    memory: NonNull<c_void>,
     what: PhantomData<T>,
 }
 
 impl<T> Placed<T> {
-    /// In new shared memory `name`, zeroed and then filled before others find it.
+    /// What is mapped: whole pages.
+    const BYTES: NonZero<usize> = {
+        assert!(align_of::<T>() <= 4096);
+        NonZero::new(if size_of::<T>() == 0 { 4096 } else { size_of::<T>().next_multiple_of(4096) }).unwrap()
+    };
+
+    /// In new shared memory `name`, zeroed and then filled; others are told of it later.
     ///
     /// # Safety
     ///
     /// `fill` leaves a `T` there that may be used from several processes, at several addresses.
     pub unsafe fn create(name: &str, fill: impl FnOnce(*mut T)) -> Placed<T> {
-        const { assert!(align_of::<T>() <= 4096) };
-        let staged = Posix::new(name).unwrap().stage(size_of::<T>().next_multiple_of(4096)).unwrap();
-        fill(staged.mapping().as_ptr().as_ptr().cast());
-        staged.publish().unwrap();
-        Placed { memory: staged.into_mapping(), what: PhantomData }
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let file = File::from(shm_open(&*path(name), flags, Mode::S_IRUSR | Mode::S_IWUSR).unwrap());
+        file.set_len(Self::BYTES.get() as u64).unwrap();
+        let placed = Placed::map(file);
+        fill(placed.memory.as_ptr().cast());
+        placed
     }
 
     /// What another process created.
@@ -34,8 +49,27 @@ impl<T> Placed<T> {
     ///
     /// It was the same `T`.
     pub unsafe fn open(name: &str) -> Placed<T> {
-        Placed { memory: Posix::new(name).unwrap().open().unwrap(), what: PhantomData }
+        Placed::map(shm_open(&*path(name), OFlag::O_RDWR, Mode::empty()).unwrap())
     }
+
+    fn map(file: impl AsFd) -> Placed<T> {
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping where the kernel has room for it.
+        let memory = unsafe { mmap(None, Self::BYTES, access, MapFlags::MAP_SHARED, file, 0) }.unwrap();
+        Placed { memory, what: PhantomData }
+    }
+}
+
+impl<T> Drop for Placed<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, with this length, and nothing is borrowed of it any more.
+        unsafe { munmap(self.memory, Self::BYTES.get()) }.unwrap();
+    }
+}
+
+/// What `shm_open` wants.
+fn path(name: &str) -> String {
+    format!("/{name}")
 }
 
 impl<T> Deref for Placed<T> {
@@ -44,7 +78,7 @@ impl<T> Deref for Placed<T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: mapped as long as `self` lives, large enough and aligned to a page; a T, as promised by who made this.
-        unsafe { self.memory.as_ptr().cast().as_ref() }
+        unsafe { self.memory.cast().as_ref() }
     }
 }
 
@@ -77,7 +111,7 @@ impl Drop for Name {
 
 /// Removes shared memory `name`, if there is any.
 pub fn remove(name: &str) {
-    let _ = Posix::new(name).unwrap().remove(); // fails where there is none
+    let _ = shm_unlink(&*path(name)); // fails where there is none
 }
 
 /// A subject that this process created, removed in the end.
@@ -89,7 +123,9 @@ pub struct Made<S: Subject> {
 impl<S: Subject> Made<S> {
     pub fn new() -> Made<S> {
         let name = Name::new();
-        Made { subject: S::create(&name), name }
+        let subject = S::create(&name);
+        subject.note();
+        Made { subject, name }
     }
 
     /// What others open it by.

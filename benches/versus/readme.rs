@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::chart;
-use crate::figure::Figure;
-use crate::lost;
+use crate::figure::{Figure, best};
+use crate::lost::{self, HANGS, hangs, times};
 use crate::table::{Table, circumstances, number};
 use crate::transfer;
 
@@ -95,8 +95,40 @@ impl Glance {
     }
 }
 
+/// Figures of what isn't a mutex: what stands in the first column, and where it is from.
+const OTHERS: [(&str, &str); 10] = [
+    ("RwLock, read, uncontended", "rwlock-uncontended: read"),
+    ("RwLock, write, uncontended", "rwlock-uncontended: write"),
+    ("RwLock, 2 processes, 5 % writes", "rwlock-shared, 5 % writes: 2"),
+    ("RwLock", "rwlock-bytes"),
+    ("Semaphore, hand-over on two cores", "hand-over-semaphore: two cores"),
+    ("Semaphore, hand-over on one core", "hand-over-semaphore: one core"),
+    ("Semaphore", "semaphore-bytes"),
+    ("Condvar, hand-over on two cores", "hand-over-condvar: two cores"),
+    ("Condvar, hand-over on one core", "hand-over-condvar: one core"),
+    ("Condvar", "condvar-bytes"),
+];
+
+/// Ours on futexes beside the best peer between processes; what wasn't measured is left out.
+fn others(figures: &[&Figure]) -> String {
+    let mut text =
+        String::from("| | ours | best peer between processes | which is | ours is better by a factor of |\n");
+    text += "|---|---:|---:|---|---:|\n";
+    for (name, scenario) in OTHERS {
+        let all = || figures.iter().copied().filter(|figure| figure.scenario == scenario);
+        let peers: Vec<_> = all().filter(|figure| figure.is_of_peer()).collect();
+        let (Some(ours), Some(best)) = (all().find(|figure| figure.is_ours()), best(&peers)) else { continue };
+        let remark = if hangs(figures, &best.subject) { HANGS } else { "" };
+        let [value, theirs] = [ours, best].map(|figure| number(figure.value));
+        let (unit, factor) = (ours.unit, times(ours.lead(best)));
+        writeln!(text, "| {name}, {unit} | {value} | {theirs} | {}{remark} | {factor} |", best.subject).unwrap();
+    }
+    text
+}
+
 /// README's chart and tables, with where and when.
 fn glance(figures: &[&Figure]) -> String {
     let tables: Vec<_> = GLANCES.iter().map(|glance| glance.markdown(figures)).collect();
-    format!("![{}]({CHART})\n\n{}\n{}", chart::TITLE, tables.join("\n"), circumstances())
+    let (tables, others) = (tables.join("\n"), others(figures));
+    format!("![{}]({CHART})\n\n{tables}\n{others}\n{}", chart::TITLE, circumstances())
 }

@@ -21,10 +21,11 @@ pub const SEMAPHORE: Scenario = Scenario {
     measure: |run| {
         hand_overs(run, &SEMAPHORE, |places| {
             semaphores(places);
-            // Whoever spins on one core waits in vain.
-            if places.cores == Cores::Two {
-                VisitHandOvers::visit::<CacheLine>(places);
+            match places.cores {
+                Cores::Two => VisitHandOvers::visit::<CacheLine>(places),
+                Cores::One => places.contest.leave_out(CacheLine::NAME, "whoever spins on one core waits in vain"),
             }
+            places.contest.leave_out("iceoryx2-bb-posix UnnamedSemaphore", "is a sem_t, which is in it");
         })
     },
 };
@@ -42,8 +43,23 @@ pub const MUTEX: Scenario = Scenario {
     about: "two processes let each other go on by three mutexes, of which the one whose turn it is holds two and lets one \
             go, that the other waits for: the time from one to the other",
     roles,
-    measure: |run| hand_overs(run, &MUTEX, |places| mutexes(places)),
+    measure: |run| {
+        hand_overs(run, &MUTEX, |places| {
+            mutexes(places);
+            for (subject, why) in WRAPPERS {
+                places.contest.leave_out(subject, why);
+            }
+        })
+    },
 };
+
+const WRAPPERS: [(&str, &str); 5] = [
+    ("iceoryx2-bb-posix Mutex", "is a pthread_mutex_t, which is in it"),
+    ("posix-sync BorrowedMutex", "is a pthread_mutex_t, which is in it"),
+    ("raw_sync Mutex", "is a pthread_mutex_t, which is in it"),
+    ("sem_t as a lock", "anybody may give it back, so it needs no three: see hand-over-semaphore"),
+    ("semop, SEM_UNDO", "anybody may give it back, so it needs no three: see hand-over-semaphore"),
+];
 
 /// Where the two processes may run.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -15,8 +15,8 @@ mod uncontended;
 use crate::run::Scenario;
 use crate::transfer::TRANSFER;
 
-/// The scenario that tells who hangs.
-pub const DEATH: &str = death::MUTEX.name;
+/// The scenarios that tell who hangs.
+pub const DEATHS: [&str; 2] = [death::MUTEX.name, death::RWLOCK.name];
 
 /// All scenarios, in the order in which they run.
 pub fn all() -> Vec<Scenario> {
@@ -32,8 +32,15 @@ pub fn all() -> Vec<Scenario> {
         slots::RWLOCK,
         read_write::UNCONTENDED,
         read_write::SHARED,
+        death::RWLOCK,
+        setup::RWLOCK_BYTES,
+        blocked::RWLOCK,
         hand_over::SEMAPHORE,
+        setup::SEMAPHORE_BYTES,
+        blocked::SEMAPHORE,
         hand_over::CONDVAR,
+        setup::CONDVAR_BYTES,
+        blocked::CONDVAR,
         hand_over::MUTEX,
         TRANSFER,
     ]

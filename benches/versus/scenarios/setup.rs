@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use crate::figure::Column;
 use crate::place::Name;
 use crate::run::{Contest, Effort, Run, Scenario};
-use crate::subjects::{self, Lock, Reach, VisitLocks};
+use crate::subjects::hand_over::{HandOver, VisitHandOvers, condvars, semaphores};
+use crate::subjects::read_write::{ReadWrite, VisitReadWrites, read_writes};
+use crate::subjects::{self, Lock, Reach, Subject, VisitLocks};
 
 pub const CREATE: Scenario = Scenario {
     name: "mutex-create",
@@ -18,7 +20,28 @@ pub const BYTES: Scenario = Scenario {
     name: "mutex-bytes",
     about: "shared memory that a lock takes, without what it guards",
     roles: Vec::new,
-    measure: bytes,
+    measure: |run| bytes(run, &BYTES, |sizes| subjects::locks(sizes)),
+};
+
+pub const RWLOCK_BYTES: Scenario = Scenario {
+    name: "rwlock-bytes",
+    about: "shared memory that a lock takes, without what it guards; ours has room for 64 readers",
+    roles: Vec::new,
+    measure: |run| bytes(run, &RWLOCK_BYTES, |sizes| read_writes(sizes)),
+};
+
+pub const SEMAPHORE_BYTES: Scenario = Scenario {
+    name: "semaphore-bytes",
+    about: "shared memory that a semaphore takes",
+    roles: Vec::new,
+    measure: |run| bytes(run, &SEMAPHORE_BYTES, |sizes| semaphores(sizes)),
+};
+
+pub const CONDVAR_BYTES: Scenario = Scenario {
+    name: "condvar-bytes",
+    about: "shared memory that a condition variable takes, without its mutex; what is called an event has that in it",
+    roles: Vec::new,
+    measure: |run| bytes(run, &CONDVAR_BYTES, |sizes| condvars(sizes)),
 };
 
 fn create(run: &mut Run) {
@@ -54,19 +77,37 @@ impl VisitLocks for Creations<'_, '_> {
     }
 }
 
-fn bytes(run: &mut Run) {
-    let mut contest = run.contest(BYTES.name, BYTES.about, &[Column::lower("", "bytes")]);
-    subjects::locks(&mut Sizes(&mut contest));
+fn bytes(run: &mut Run, scenario: &Scenario, visit: fn(&mut Sizes<'_, '_>)) {
+    let mut contest = run.contest(scenario.name, scenario.about, &[Column::lower("", "bytes")]);
+    visit(&mut Sizes(&mut contest));
     contest.hold_rounds(1);
 }
 
 struct Sizes<'a, 'r>(&'a mut Contest<'r>);
 
-impl VisitLocks for Sizes<'_, '_> {
-    fn visit<S: Lock>(&mut self) {
-        match S::BYTES {
+impl Sizes<'_, '_> {
+    fn enter<S: Subject>(&mut self, bytes: Option<usize>) {
+        match bytes {
             Some(bytes) => self.0.enter(S::NAME, move || Ok(vec![bytes as f64])),
             None => self.0.leave_out(S::NAME, "is in the kernel"),
         }
+    }
+}
+
+impl VisitLocks for Sizes<'_, '_> {
+    fn visit<S: Lock>(&mut self) {
+        self.enter::<S>(S::BYTES);
+    }
+}
+
+impl VisitReadWrites for Sizes<'_, '_> {
+    fn visit<S: ReadWrite>(&mut self) {
+        self.enter::<S>(S::bytes());
+    }
+}
+
+impl VisitHandOvers for Sizes<'_, '_> {
+    fn visit<S: HandOver>(&mut self) {
+        self.enter::<S>(S::bytes());
     }
 }

@@ -8,7 +8,7 @@ use super::{Lock, Subject};
 use crate::place::Placed;
 
 unsafe extern "C" {
-    fn boost_mutex_size() -> usize;
+    pub fn boost_mutex_size() -> usize;
     pub fn boost_mutex_make(at: *mut c_void);
     pub fn boost_mutex_lock(at: *mut c_void);
     pub fn boost_mutex_unlock(at: *mut c_void);

@@ -44,6 +44,9 @@ pub trait Subject: Sized + 'static {
     /// One that another process created, or another thread.
     fn open(name: &str) -> Self;
 
+    /// Notes what a killed run would leave behind that isn't found by `name`; see `left_over.rs`.
+    fn note(&self) {}
+
     /// Removes what is left of it, by who created it.
     fn remove(name: &str) {
         crate::place::remove(name);

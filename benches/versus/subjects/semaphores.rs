@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::hint::black_box;
 
 use super::{Lock, Subject};
+use crate::left_over::Kept;
 use crate::place::Placed;
 
 /// `sem_t`, process-shared.
@@ -78,9 +79,12 @@ impl Subject for SysvSemaphore {
         SysvSemaphore(unsafe { Placed::open(name) })
     }
 
+    fn note(&self) {
+        Kept::Set(self.0.set).note().unwrap();
+    }
+
     fn remove(name: &str) {
-        // SAFETY: removes the set; its type is IPC_RMID's, which takes no further argument.
-        assert_eq!(unsafe { libc::semctl(Self::open(name).0.set, 0, libc::IPC_RMID) }, 0);
+        Kept::Set(Self::open(name).0.set).remove();
         crate::place::remove(name);
     }
 }

@@ -3,10 +3,10 @@
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 
-use super::{HandOver, Side};
+use super::{HandOver, Side, ThreeLocks};
 use crate::place::Placed;
 use crate::subjects::Subject;
-use crate::subjects::boost::{boost_mutex_lock, boost_mutex_make, boost_mutex_unlock};
+use crate::subjects::boost::{boost_mutex_lock, boost_mutex_make, boost_mutex_size, boost_mutex_unlock};
 
 unsafe extern "C" {
     fn boost_semaphore_size() -> usize;
@@ -21,7 +21,7 @@ unsafe extern "C" {
 
 /// Room for one of them.
 #[repr(C, align(128))]
-struct Room(UnsafeCell<[u8; 128]>);
+pub struct Room(UnsafeCell<[u8; 128]>);
 
 impl Room {
     fn at(&self) -> *mut c_void {
@@ -54,6 +54,11 @@ impl Subject for Semaphore {
 }
 
 impl HandOver for Semaphore {
+    fn bytes() -> Option<usize> {
+        // SAFETY: takes nothing.
+        Some(unsafe { boost_semaphore_size() })
+    }
+
     #[inline]
     fn give(&self, to: Side) {
         // SAFETY: made by who created it.
@@ -110,6 +115,11 @@ impl Subject for Condition {
 }
 
 impl HandOver for Condition {
+    fn bytes() -> Option<usize> {
+        // SAFETY: takes nothing.
+        Some(unsafe { boost_condition_size() })
+    }
+
     fn give(&self, to: Side) {
         // SAFETY: the mutex is held.
         self.locked(|turn| unsafe { *turn = to as u32 });
@@ -125,5 +135,53 @@ impl HandOver for Condition {
                 unsafe { boost_condition_wait(self.0.changed.at(), self.0.mutex.at()) };
             }
         });
+    }
+}
+
+/// Three mutexes.
+pub struct Mutexes(Placed<[Room; 3]>);
+
+impl Subject for Mutexes {
+    const NAME: &'static str = "Boost interprocess_mutex";
+
+    fn create(name: &str) -> Self {
+        // SAFETY: takes nothing.
+        assert!(unsafe { boost_mutex_size() } <= size_of::<Room>());
+        // SAFETY: room for each, as just seen, aligned for everything; they are made for several processes.
+        Mutexes(unsafe {
+            Placed::create(name, |at: *mut [Room; 3]| {
+                for which in 0..3 {
+                    boost_mutex_make((&raw mut (*at)[which]).cast());
+                }
+            })
+        })
+    }
+
+    fn open(name: &str) -> Self {
+        // SAFETY: the same type made it.
+        Mutexes(unsafe { Placed::open(name) })
+    }
+}
+
+/// A mutex that is held.
+pub struct Held<'a>(&'a Room);
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: made by who created it, and held.
+        unsafe { boost_mutex_unlock(self.0.at()) };
+    }
+}
+
+impl ThreeLocks for Mutexes {
+    type Guard<'a> = Held<'a>;
+
+    #[inline]
+    fn lock(&self, which: usize) -> Self::Guard<'_> {
+        let mutex = &self.0[which];
+        // SAFETY: made by who created it.
+        unsafe { boost_mutex_lock(mutex.at()) };
+        Held(mutex)
     }
 }

@@ -39,6 +39,10 @@ impl<B: Backend> Subject for Condvar<B> {
 }
 
 impl<B: Backend> HandOver for Condvar<B> {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<generic::Condvar<B>>())
+    }
+
     fn give(&self, to: Side) {
         *self.0.turn.lock().unwrap() = to as u32;
         self.0.changed.notify_one();
@@ -109,6 +113,10 @@ unsafe fn make_condvar(at: *mut libc::pthread_cond_t) {
 }
 
 impl HandOver for PthreadCond {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<libc::pthread_cond_t>())
+    }
+
     fn give(&self, to: Side) {
         // SAFETY: the mutex is held.
         self.locked(|turn, _| unsafe { *turn = to as u32 });

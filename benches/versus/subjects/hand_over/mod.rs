@@ -6,6 +6,7 @@ mod condvars;
 mod mutexes;
 mod peers;
 mod semaphores;
+mod threads;
 
 use pshared::futex::Futex;
 use pshared::posix::Posix;
@@ -13,6 +14,7 @@ use pshared::pthread::{Pthread, PthreadPi};
 use pshared::sysv::Sysv;
 
 use super::Subject;
+use super::files::{Flock, Ofd, Std};
 
 pub use semaphores::CacheLine;
 
@@ -35,6 +37,10 @@ impl Side {
 
 /// Two directions in which one process lets the other go on. It is `Ping`'s turn first.
 pub trait HandOver: Subject {
+    /// What one semaphore, or the condition variable without its mutex, takes of the memory that is shared; `None` if it is
+    /// elsewhere.
+    fn bytes() -> Option<usize>;
+
     /// Lets the other process go on.
     fn give(&self, to: Side);
 
@@ -84,6 +90,8 @@ pub fn condvars(visitor: &mut impl VisitHandOvers) {
     visitor.visit::<peers::PosixSync>();
     #[cfg(boost)]
     visitor.visit::<boost::Condition>();
+    visitor.visit::<threads::StdCondvar>();
+    visitor.visit::<threads::ParkingLotCondvar>();
 }
 
 /// Goes through the mutexes, ours first.
@@ -97,5 +105,11 @@ pub fn mutexes(visitor: &mut impl VisitThreeLocks) {
     visitor.visit::<mutexes::PthreadMutexes<'r'>>();
     visitor.visit::<mutexes::PthreadMutexes<'i'>>();
     visitor.visit::<peers::RustixMutexes>();
-    visitor.visit::<mutexes::Flocks>();
+    visitor.visit::<mutexes::Files<Flock>>();
+    visitor.visit::<mutexes::Files<Ofd>>();
+    visitor.visit::<mutexes::Files<Std>>();
+    #[cfg(boost)]
+    visitor.visit::<boost::Mutexes>();
+    visitor.visit::<threads::StdMutexes>();
+    visitor.visit::<threads::ParkingLotMutexes>();
 }

@@ -2,6 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::fs::{self, File, OpenOptions};
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
 
 use pshared::backend::Backend;
@@ -10,7 +11,7 @@ use pshared::{Shm, ShmSafe, generic};
 use super::ThreeLocks;
 use crate::place::Placed;
 use crate::subjects::Subject;
-use crate::subjects::files::{FileLock, Flock};
+use crate::subjects::files::FileLock;
 use crate::subjects::pthread::make_mutex;
 
 /// Ours, in a cell.
@@ -100,9 +101,10 @@ impl<const KIND: char> ThreeLocks for PthreadMutexes<KIND> {
 }
 
 /// Three files that have no names any more: others open them by the descriptors of the process that created them.
-pub struct Flocks {
+pub struct Files<L> {
     files: [File; 3],
     _place: Placed<Descriptors>,
+    how: PhantomData<L>,
 }
 
 #[repr(C)]
@@ -111,8 +113,8 @@ struct Descriptors {
     files: [RawFd; 3],
 }
 
-impl Subject for Flocks {
-    const NAME: &'static str = Flock::NAME;
+impl<L: FileLock> Subject for Files<L> {
+    const NAME: &'static str = L::NAME;
 
     fn create(name: &str) -> Self {
         let files = [0, 1, 2].map(|which| {
@@ -125,7 +127,7 @@ impl Subject for Flocks {
             Descriptors { creator: std::process::id(), files: files.each_ref().map(|file| file.as_raw_fd()) };
         // SAFETY: nothing in it has an address.
         let place = unsafe { Placed::create(name, |at: *mut Descriptors| at.write(descriptors)) };
-        Flocks { files, _place: place }
+        Files { files, _place: place, how: PhantomData }
     }
 
     fn open(name: &str) -> Self {
@@ -135,25 +137,25 @@ impl Subject for Flocks {
             let path = format!("/proc/{}/fd/{file}", place.creator);
             OpenOptions::new().read(true).write(true).open(path).unwrap()
         });
-        Flocks { files, _place: place }
+        Files { files, _place: place, how: PhantomData }
     }
 }
 
 /// A file that is locked.
-pub struct Flocked<'a>(&'a File);
+pub struct Locked<'a, L: FileLock>(&'a File, PhantomData<L>);
 
-impl Drop for Flocked<'_> {
+impl<L: FileLock> Drop for Locked<'_, L> {
     fn drop(&mut self) {
-        Flock::unlock(self.0);
+        L::unlock(self.0);
     }
 }
 
-impl ThreeLocks for Flocks {
-    type Guard<'a> = Flocked<'a>;
+impl<L: FileLock> ThreeLocks for Files<L> {
+    type Guard<'a> = Locked<'a, L>;
 
     fn lock(&self, which: usize) -> Self::Guard<'_> {
         let file = &self.files[which];
-        Flock::lock(file);
-        Flocked(file)
+        L::lock(file);
+        Locked(file, PhantomData)
     }
 }

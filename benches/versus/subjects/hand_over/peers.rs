@@ -38,6 +38,10 @@ impl Subject for Rustix {
 }
 
 impl HandOver for Rustix {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<shm::Condvar>())
+    }
+
     fn give(&self, to: Side) {
         *self.0.turn.lock() = to as u32;
         self.0.changed.notify_one();
@@ -119,6 +123,10 @@ impl Subject for RawSync {
 }
 
 impl HandOver for RawSync {
+    fn bytes() -> Option<usize> {
+        Some(Event::size_of(None))
+    }
+
     fn give(&self, to: Side) {
         to.pick(&self.events).set(EventState::Signaled).unwrap();
     }
@@ -173,6 +181,10 @@ impl Subject for PosixSync {
 }
 
 impl HandOver for PosixSync {
+    fn bytes() -> Option<usize> {
+        Some(RawCondvarAlloc::SIZE)
+    }
+
     fn give(&self, to: Side) {
         let mutex = self.mutex();
         // SAFETY: it isn't destroyed.

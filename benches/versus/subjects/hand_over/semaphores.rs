@@ -31,6 +31,10 @@ impl Subject for CacheLine {
 }
 
 impl HandOver for CacheLine {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<AtomicU32>())
+    }
+
     #[inline]
     fn give(&self, to: Side) {
         self.0.store(to as u32, Ordering::Release);
@@ -69,6 +73,10 @@ impl<B: Backend> Subject for Semaphore<B> {
 }
 
 impl<B: Backend> HandOver for Semaphore<B> {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<generic::Semaphore<B>>())
+    }
+
     #[inline]
     fn give(&self, to: Side) {
         to.pick(&self.0).0.post().unwrap();
@@ -107,6 +115,10 @@ impl Subject for SemT {
 }
 
 impl HandOver for SemT {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<libc::sem_t>())
+    }
+
     #[inline]
     fn give(&self, to: Side) {
         // SAFETY: an initialised semaphore, made for several addresses.
@@ -139,7 +151,6 @@ impl Subject for Semop {
         // SAFETY: makes a set or doesn't, nothing else; its semaphores are 0.
         let set = unsafe { libc::semget(libc::IPC_PRIVATE, 2, 0o600) };
         assert!(set >= 0, "semget: {}", io::Error::last_os_error());
-        Kept::Set(set).note().unwrap();
         // SAFETY: an atomic number.
         Semop(unsafe { Placed::create(name, |at: *mut AtomicI32| at.write(AtomicI32::new(set))) })
     }
@@ -149,6 +160,10 @@ impl Subject for Semop {
         Semop(unsafe { Placed::open(name) })
     }
 
+    fn note(&self) {
+        Kept::Set(self.0.load(Ordering::Relaxed)).note().unwrap();
+    }
+
     fn remove(name: &str) {
         Kept::Set(Self::open(name).0.load(Ordering::Relaxed)).remove();
         place::remove(name);
@@ -156,6 +171,10 @@ impl Subject for Semop {
 }
 
 impl HandOver for Semop {
+    fn bytes() -> Option<usize> {
+        None
+    }
+
     #[inline]
     fn give(&self, to: Side) {
         self.add(to, 1);

@@ -48,6 +48,11 @@ impl Subject for SharableMutex {
 }
 
 impl ReadWrite for SharableMutex {
+    fn bytes() -> Option<usize> {
+        // SAFETY: takes nothing.
+        Some(unsafe { boost_sharable_size() })
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         let it = black_box(&*self.0);

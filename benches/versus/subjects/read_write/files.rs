@@ -110,6 +110,10 @@ macro_rules! locked_by {
         }
 
         impl ReadWrite for $subject {
+            fn bytes() -> Option<usize> {
+                None
+            }
+
             #[inline(always)]
             fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
                 // SAFETY: locked for reading.

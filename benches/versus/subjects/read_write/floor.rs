@@ -63,6 +63,10 @@ impl Subject for OwnLines {
 }
 
 impl ReadWrite for OwnLines {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<[Line; SEATS + 1]>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         let shared = black_box(&*self.shared);

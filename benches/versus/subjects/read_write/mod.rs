@@ -20,6 +20,9 @@ pub use floor::OwnLines;
 
 /// A lock for readers and writers, with two numbers that it guards and that are equal whenever nobody writes.
 pub trait ReadWrite: Subject {
+    /// What a lock takes of the memory that is shared, without the numbers; `None` if it is elsewhere.
+    fn bytes() -> Option<usize>;
+
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R;
 
     fn writing<R>(&self, f: impl FnOnce(&mut [u64; 2]) -> R) -> R;

@@ -29,9 +29,16 @@ impl<B: Backend> Subject for RwLock<B> {
 }
 
 impl<B: Backend> ReadWrite for RwLock<B> {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<generic::RwLock<(), B, 64>>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
-        f(&black_box(&*self.0).read().unwrap())
+        match black_box(&*self.0).read() {
+            Ok(numbers) => f(&numbers),
+            Err(error) => f(&error.recover().unwrap().0), // after a writer's death
+        }
     }
 
     #[inline(always)]

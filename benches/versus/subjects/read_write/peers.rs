@@ -30,6 +30,10 @@ impl Subject for Rustix {
 }
 
 impl ReadWrite for Rustix {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<shm::RwLock<()>>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         f(&black_box(&*self.0).read())
@@ -89,6 +93,10 @@ impl Subject for RawSync {
 }
 
 impl ReadWrite for RawSync {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<libc::pthread_rwlock_t>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         let _guard = black_box(&*self.lock).rlock().unwrap();
@@ -133,6 +141,10 @@ impl Subject for PosixSync {
 }
 
 impl ReadWrite for PosixSync {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<libc::pthread_rwlock_t>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         let lock = self.lock();

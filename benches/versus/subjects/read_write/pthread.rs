@@ -56,6 +56,10 @@ unsafe fn make(at: *mut libc::pthread_rwlock_t) {
 }
 
 impl ReadWrite for RwLock {
+    fn bytes() -> Option<usize> {
+        Some(size_of::<libc::pthread_rwlock_t>())
+    }
+
     #[inline(always)]
     fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
         let it = black_box(&*self.0);

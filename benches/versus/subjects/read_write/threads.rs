@@ -28,6 +28,10 @@ macro_rules! of_threads {
         }
 
         impl ReadWrite for $subject {
+            fn bytes() -> Option<usize> {
+                Some(size_of::<$lock::$rwlock<()>>())
+            }
+
             #[inline(always)]
             fn reading<R>(&self, f: impl FnOnce(&[u64; 2]) -> R) -> R {
                 f(&black_box(&*self.0).read() $($unwrap)*)
