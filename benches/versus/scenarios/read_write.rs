@@ -93,7 +93,7 @@ fn shared(run: &mut Run) {
             enter.visit::<OwnLines>();
         }
         leave_out(&mut contest);
-        let rounds = contest.effort().rounds().div_ceil(3);
+        let rounds = contest.effort().few_rounds();
         contest.hold_rounds(rounds);
     }
 }
