@@ -11,7 +11,7 @@ use crate::subjects::{self, Lock, Reach, Subject, VisitLocks};
 
 pub const CREATE: Scenario = Scenario {
     name: "mutex-create",
-    about: "shared memory with a lock in it: to create it, and to open it in another place",
+    about: "shared memory with a lock in it (peers: shm_open, ftruncate, mmap): to create it, and to open it in another place",
     roles: Vec::new,
     measure: create,
 };
