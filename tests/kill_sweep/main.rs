@@ -21,6 +21,7 @@ mod permits;
 mod problem;
 mod reentrant_mutex;
 mod rwlock;
+mod rwlock_beside;
 mod scene;
 mod semaphore;
 #[path = "../support/mod.rs"]

@@ -121,12 +121,12 @@ fn left<B: Backend>(write: Operation<B>) -> Operation<B> {
     Operation { corpse: &[Act::Write], bury: found_out, path: Path::Slow, ..write }
 }
 
-fn look_reading<B: Backend>(scene: &Scene<B>, _: u32) -> Seen {
+pub fn look_reading<B: Backend>(scene: &Scene<B>, _: u32) -> Seen {
     Seen { owned: false, poisoned: scene.rwlock.is_poisoned(), number: 0 }
 }
 
 /// Who may write owns it if it owns anything and somebody writes: it has no reader's place then.
-fn look_writing<B: Backend>(scene: &Scene<B>, victim: u32) -> Seen {
+pub fn look_writing<B: Backend>(scene: &Scene<B>, victim: u32) -> Seen {
     let lock = &scene.rwlock;
     let owned = lock.is_locked_exclusive() && owns(victim, lock);
     Seen { owned, poisoned: lock.is_poisoned(), number: 0 }
@@ -135,6 +135,11 @@ fn look_writing<B: Backend>(scene: &Scene<B>, victim: u32) -> Seen {
 fn judge<B: Backend>(round: &Round<'_, B>) -> Result<(), Problem> {
     let expected = poisoned_if(round.seen.owned || round.seen.poisoned);
     found_by_sleepers(round, expected)?;
+    used_by_a_fresh_one(round, expected)
+}
+
+/// A process that comes afterwards finds the lock as it is expected, and uses it in each way.
+pub fn used_by_a_fresh_one<B: Backend>(round: &Round<'_, B>, expected: Answer) -> Result<(), Problem> {
     let lock = &round.scene().rwlock;
     let fresh = round.fresh();
     round.must(&fresh, Act::PassRead, expected)?;

@@ -7,7 +7,9 @@ use pshared::pthread::{Pthread, PthreadPi};
 use pshared::sysv::Sysv;
 
 use crate::sweep::{Depth, Operation, Setting, Spans, Tally, run};
-use crate::{barrier, cells, condvar, control, mutex, once, permits, reentrant_mutex, rwlock, semaphore, zygote};
+use crate::{
+    barrier, cells, condvar, control, mutex, once, permits, reentrant_mutex, rwlock, rwlock_beside, semaphore, zygote,
+};
 
 /// Whether a row counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +30,8 @@ pub const BACKENDS: [&str; 5] = [Futex::NAME, Pthread::NAME, PthreadPi::NAME, Po
 
 pub fn all() -> Vec<Row> {
     let control = rows(Kind::Control, vec![control::operation::<Futex>()]);
-    let of_any = rows(Kind::Claim, semaphore::of_any());
-    let all = [control, of::<Futex>(), of_any, of::<Pthread>(), with_inheritance(), of::<Posix>(), of::<Sysv>()];
+    let of_its_own = rows(Kind::Claim, [semaphore::of_any(), rwlock_beside::operations()].concat());
+    let all = [control, of::<Futex>(), of_its_own, of::<Pthread>(), with_inheritance(), of::<Posix>(), of::<Sysv>()];
     all.into_iter().flatten().collect()
 }
 
