@@ -60,8 +60,16 @@ pub fn operations<B: Backend>() -> Vec<Operation<B>> {
             act: Act::Lock,
             ..of_two
         },
-        Operation { name: "mutex unlock of the first of two", before: &[Act::Lock, Act::LockSecond], ..of_two },
-        Operation { name: "mutex unlock of the last of two", before: &[Act::LockSecond, Act::Lock], ..of_two },
+        Operation {
+            name: "mutex unlock of the first of two",
+            before: &[Act::Lock, Act::LockSecond, Act::PassPermit],
+            ..of_two
+        },
+        Operation {
+            name: "mutex unlock of the last of two",
+            before: &[Act::LockSecond, Act::Lock, Act::PassPermit],
+            ..of_two
+        },
         Operation {
             name: "mutex recover",
             act: Act::Recover,
